@@ -45,10 +45,7 @@ impl FromStr for Cloud {
     type Err = UnknownCloud;
 
     fn from_str(text: &str) -> Result<Self, UnknownCloud> {
-        Self::ALL
-            .into_iter()
-            .find(|cloud| cloud.name() == text)
-            .ok_or_else(|| UnknownCloud(text.to_owned()))
+        Self::ALL.into_iter().find(|cloud| cloud.name() == text).ok_or_else(|| UnknownCloud(text.to_owned()))
     }
 }
 

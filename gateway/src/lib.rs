@@ -1,1 +1,14 @@
-//! g
+//! The forwarding gateway, as a library for its program and its benches.
+//!
+//! Start reading at [`connect`]: one CONNECT, station by station. Floors, top down: `cli`, then
+//! [`gateway`], [`connection`] and [`admin`], [`connect`], then [`listen`], [`dial`] and [`tunnel`],
+//! then [`config`] and [`observe`], then [`policy`] and [`parse`], and [`refusal`] and [`events`] at
+//! the bottom. Imports run down only; `tests/floor_plan.rs` keeps it so.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
+
+pub mod config;
+pub mod events;
+pub mod parse;
+pub mod policy;
+pub mod refusal;

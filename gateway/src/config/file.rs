@@ -1,0 +1,191 @@
+//! The configuration as it is written: one struct a table, each default beside its field.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use common::cloud::Cloud;
+use common::host_port::HostName;
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::decode::List;
+use super::decode::Parsed;
+use super::values::AdminAddress;
+use super::values::BundleName;
+use super::values::FixedAnswer;
+use super::values::Guid;
+use super::values::Server;
+use super::values::StorageAccount;
+use crate::policy::pattern::Pattern;
+
+type Duration = Parsed<humantime::Duration>;
+
+fn seconds(seconds: u64) -> Duration {
+    Parsed(std::time::Duration::from_secs(seconds).into())
+}
+
+fn number(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) listener: Vec<Spanned<Listener>>,
+    pub(super) admin: Option<Spanned<Admin>>,
+    pub(super) dns: Dns,
+    pub(super) addresses: Addresses,
+    pub(super) tunnel: Tunnel,
+    pub(super) limits: Limits,
+    pub(super) log: Log,
+    pub(super) role: BTreeMap<String, Spanned<Role>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Listener {
+    pub(super) address: Parsed<SocketAddr>,
+    pub(super) plain: bool,
+    pub(super) tls: Option<Spanned<Tls>>,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self { address: Parsed(SocketAddr::from(([127, 0, 0, 1], 8080))), plain: true, tls: None }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tls {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Admin {
+    pub(super) address: Parsed<AdminAddress>,
+    pub(super) from: List<IpNet>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        let address = AdminAddress::At(SocketAddr::from(([127, 0, 0, 1], 9180)));
+        Self { address: Parsed(address), from: List::default() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Dns {
+    pub(super) servers: List<Server>,
+    pub(super) hosts: BTreeMap<Parsed<HostName>, List<FixedAnswer>>,
+    pub(super) timeout: Duration,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { servers: List::default(), hosts: BTreeMap::new(), timeout: seconds(5) }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Addresses {
+    pub(super) allow: List<IpNet>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tunnel {
+    pub(super) minimum_tls: super::MinimumTls,
+    pub(super) server_name: super::ServerNamePolicy,
+    pub(super) hello: Duration,
+    pub(super) connect: Duration,
+    pub(super) idle: Duration,
+    pub(super) drain: Duration,
+}
+
+impl Default for Tunnel {
+    fn default() -> Self {
+        Self {
+            minimum_tls: super::MinimumTls::Tls12,
+            server_name: super::ServerNamePolicy::MustMatch,
+            hello: seconds(10),
+            connect: seconds(10),
+            idle: seconds(30 * 60),
+            drain: seconds(5 * 60),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Limits {
+    pub(super) connections: NonZeroU32,
+    pub(super) tunnels: NonZeroU32,
+    pub(super) tunnels_per_client: NonZeroU32,
+    pub(super) connects_per_second: NonZeroU32,
+    pub(super) burst: NonZeroU32,
+    pub(super) failed_logins_per_minute: NonZeroU32,
+    pub(super) head_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: number(20_000),
+            tunnels: number(10_000),
+            tunnels_per_client: number(1_000),
+            connects_per_second: number(100),
+            burst: number(400),
+            failed_logins_per_minute: number(10),
+            head_timeout: seconds(10),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Log {
+    pub(super) format: super::LogFormat,
+    pub(super) level: super::LogLevel,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: super::LogFormat::Text, level: super::LogLevel::Info }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Role {
+    pub(super) anonymous_from: List<IpNet>,
+    pub(super) users_file: Option<Spanned<PathBuf>>,
+    pub(super) cloud: Parsed<Cloud>,
+    pub(super) bundles: List<BundleName>,
+    pub(super) workspaces: Option<List<Guid>>,
+    pub(super) storage_accounts: Option<List<StorageAccount>>,
+    pub(super) hosts: List<Pattern>,
+}
+
+impl Default for Role {
+    fn default() -> Self {
+        Self {
+            anonymous_from: List::default(),
+            users_file: None,
+            cloud: Parsed(Cloud::Public),
+            bundles: List(
+                BundleName::find("log-analytics").map(|name| Spanned::new(0..0, name)).into_iter().collect(),
+            ),
+            workspaces: None,
+            storage_accounts: None,
+            hosts: List::default(),
+        }
+    }
+}

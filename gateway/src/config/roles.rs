@@ -1,0 +1,189 @@
+//! Roles: who belongs to them and where they may go.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::file;
+use super::problems::Problem;
+use super::problems::Source;
+use super::read_file;
+use super::users;
+use crate::policy::accounts::Account;
+use crate::policy::accounts::Accounts;
+use crate::policy::accounts::Role;
+use crate::policy::destinations::Destinations;
+use crate::policy::destinations::Origin;
+use crate::policy::destinations::Pins;
+use crate::policy::destinations::Rule;
+use crate::policy::passwords::Verified;
+
+/// The roles of a configuration, with their users and networks.
+#[derive(Debug, Default)]
+pub struct Roles {
+    /// Each role, in the order of its name.
+    pub all: Vec<RoleSummary>,
+    users: Vec<Account>,
+    networks: Vec<(IpNet, Arc<Role>)>,
+}
+
+/// A role and who belongs to it, for the line printed at start.
+#[derive(Debug)]
+pub struct RoleSummary {
+    /// The role.
+    pub role: Arc<Role>,
+    /// Networks whose clients need no password.
+    pub anonymous_from: Vec<IpNet>,
+    /// Number of users.
+    pub users: usize,
+    /// Names of its bundles.
+    pub bundles: Vec<&'static str>,
+    /// The cloud of its bundles.
+    pub cloud: common::cloud::Cloud,
+}
+
+impl Roles {
+    /// Gathers the accounts of all roles.
+    pub fn accounts(&self, verified: Arc<Verified>) -> Accounts {
+        Accounts::new(self.users.clone(), self.networks.clone(), verified)
+    }
+}
+
+pub(super) fn read(
+    written: &BTreeMap<String, Spanned<file::Role>>,
+    source: Source<'_>,
+    folder: &Path,
+    problems: &mut Vec<Problem>,
+) -> Roles {
+    if written.is_empty() && problems.is_empty() {
+        let text =
+            "there is no role, so nobody could connect; add one, as in `[role.agents]` with `anonymous_from`";
+        problems.push(source.problem_of_file(text));
+    }
+    let mut roles = Roles::default();
+    let mut places = Places::default();
+    for (name, spanned) in written {
+        let written = spanned.get_ref();
+        if written.anonymous_from.0.is_empty() && written.users_file.is_none() {
+            let text = format!("role `{name}` admits nobody; give it `anonymous_from` or `users_file`");
+            problems.push(source.problem(spanned.span(), text));
+        }
+        if written.bundles.0.is_empty() && written.hosts.0.is_empty() {
+            let text = format!("role `{name}` may go nowhere; give it `bundles` or `hosts`");
+            problems.push(source.problem(spanned.span(), text));
+        }
+        let role = Arc::new(Role { name: name.as_str().into(), destinations: destinations(written, source) });
+        for net in &written.anonymous_from.0 {
+            places.claim_network(net, name, source, problems);
+            roles.networks.push((net.get_ref().trunc(), Arc::clone(&role)));
+        }
+        let users = written.users_file.as_ref().map(|file| read_users(file, folder, source, problems));
+        let users = users.unwrap_or_default();
+        let count = users.len();
+        for user in users {
+            match places.claim_user(&user.name, name) {
+                Ok(()) => {
+                    let role = Arc::clone(&role);
+                    roles.users.push(Account { user: user.name.into(), hash: user.hash, role });
+                }
+                Err(text) => {
+                    let place = written.users_file.as_ref().map(Spanned::span).unwrap_or_default();
+                    problems.push(source.problem(place, text));
+                }
+            }
+        }
+        roles.all.push(RoleSummary {
+            anonymous_from: written.anonymous_from.values().copied().collect(),
+            users: count,
+            bundles: written.bundles.values().map(|bundle| bundle.0.name).collect(),
+            cloud: written.cloud.0,
+            role,
+        });
+    }
+    roles
+}
+
+fn destinations(written: &file::Role, source: Source<'_>) -> Destinations {
+    let cloud = written.cloud.0;
+    let bundled = written.bundles.values().flat_map(|bundle| {
+        let bundle = bundle.0;
+        bundle.hosts_in(cloud).filter_map(|host| {
+            let origin = Origin::Bundle { name: bundle.name, purpose: host.purpose };
+            host.pattern.parse().ok().map(|pattern| Rule { pattern, origin })
+        })
+    });
+    let own = written.hosts.0.iter().map(|host| Rule {
+        pattern: host.get_ref().clone(),
+        origin: Origin::Configuration(source.place_text(host.span().start).into()),
+    });
+    let pins = Pins {
+        workspaces: written.workspaces.as_ref().map(|ids| ids.values().map(|id| id.0.clone()).collect()),
+        storage_accounts: written
+            .storage_accounts
+            .as_ref()
+            .map(|names| names.values().map(|name| name.0.clone()).collect()),
+    };
+    Destinations::new(bundled.chain(own), pins)
+}
+
+fn read_users(
+    written: &Spanned<PathBuf>,
+    folder: &Path,
+    source: Source<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<users::User> {
+    let file = folder.join(written.get_ref());
+    match read_file(&file) {
+        Ok(text) => {
+            let (users, found) = users::read(Source { file: &file, text: &text });
+            problems.extend(found);
+            users
+        }
+        Err(problem) => {
+            let text = format!("users_file `{}` {}", file.display(), problem.text);
+            problems.push(source.problem(written.span(), text));
+            Vec::new()
+        }
+    }
+}
+
+/// Who claimed what first: a user or a network belongs to one role.
+#[derive(Default)]
+struct Places {
+    users: HashMap<String, String>,
+    networks: HashMap<IpNet, String>,
+}
+
+impl Places {
+    fn claim_user(&mut self, user: &str, role: &str) -> Result<(), String> {
+        match self.users.insert(user.to_owned(), role.to_owned()) {
+            None => Ok(()),
+            Some(first) => Err(format!(
+                "user `{user}` belongs to role `{first}` already and cannot belong to `{role}` too; remove one"
+            )),
+        }
+    }
+
+    fn claim_network(
+        &mut self,
+        net: &Spanned<IpNet>,
+        role: &str,
+        source: Source<'_>,
+        problems: &mut Vec<Problem>,
+    ) {
+        let range = *net.get_ref();
+        if range != range.trunc() {
+            let text = format!("`{range}` has bits beyond its prefix; write `{}`", range.trunc());
+            problems.push(source.problem(net.span(), text));
+        }
+        if let Some(first) = self.networks.insert(range.trunc(), role.to_owned()) {
+            let text = format!("`{range}` belongs to role `{first}` already; remove one");
+            problems.push(source.problem(net.span(), text));
+        }
+    }
+}

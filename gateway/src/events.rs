@@ -1,0 +1,84 @@
+//! Event ids: one number for each thing an operator acts on or searches for.
+//!
+//! 100 to 107, 300 and 400 to 403 keep the meaning they have in Microsoft's Log Analytics gateway
+//! ("Troubleshooting" in its documentation), so existing searches and alerts go on working.
+//! Where one of those covered several causes (105), the `reason` field tells them apart.
+//! Ids of our own start at 110.
+
+use std::fmt;
+
+/// An event id as it stands in the `event_id` field of every record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(pub u16);
+
+macro_rules! events {
+    ($($(#[doc = $doc:literal])+ $name:ident = $id:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $name: EventId = EventId($id);)+
+
+        /// Every event with its meaning, for the reference page and its test.
+        pub const ALL: &[(EventId, &str)] = &[$(($name, concat!($($doc),+))),+];
+    };
+}
+
+events! {
+    /// Information without an id of its own.
+    INFORMATION = 100;
+    /// The gateway has started: its listeners are bound.
+    STARTED = 101;
+    /// The gateway has stopped.
+    STOPPED = 102;
+    /// A CONNECT was carried; nothing in it was recognised as TLS before it ended.
+    CONNECT = 103;
+    /// A request that is not CONNECT was refused.
+    NOT_CONNECT = 104;
+    /// The destination is not allowed: host, port, workspace, storage account or IP literal.
+    DESTINATION_DENIED = 105;
+    /// The TLS session inside a tunnel was rejected: version too old, or another server name.
+    TLS_REJECTED = 106;
+    /// A CONNECT was carried and the TLS session inside it met the policy.
+    TLS_VERIFIED = 107;
+    /// A client gave no credentials, or wrong ones.
+    CREDENTIALS = 110;
+    /// A limit was reached: rate, tunnels or password checks.
+    LIMIT = 111;
+    /// A client's network has no role.
+    CLIENT_NETWORK_DENIED = 112;
+    /// A name resolved to an address that may not be dialled.
+    ADDRESS_FORBIDDEN = 113;
+    /// Bytes that are no request this server understands.
+    PROTOCOL = 114;
+    /// The gateway is draining: it takes no new work and waits for open tunnels.
+    DRAINING = 115;
+    /// A name could not be resolved.
+    NAME_FAILED = 116;
+    /// A tunnel ended early: idle, drained, or reset by one side.
+    TUNNEL_CUT = 117;
+    /// The effective policy at start, in one line.
+    POLICY = 118;
+    /// Nothing can be reached until an operator acts; accepting is paused or a part is missing.
+    DEGRADED = 300;
+    /// An error of the gateway itself.
+    INTERNAL = 400;
+    /// The configuration is wrong.
+    CONFIGURATION = 401;
+    /// The first bytes in a tunnel are no TLS handshake.
+    NOT_TLS = 402;
+    /// A network error: the destination cannot be reached.
+    NETWORK = 403;
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_ids_are_distinct_and_ascending() {
+        assert!(ALL.is_sorted_by(|a, b| a.0 < b.0));
+    }
+}

@@ -1,0 +1,300 @@
+//! Who a client is: a Basic user, else a source network; each leads to one role.
+//!
+//! Credentials that are known from before cost one keyed digest. Others cost a password hash, which
+//! is slow on purpose, so [`Accounts::identify`] hands back the work instead of doing it: the caller
+//! knocks at the limits first, and runs it off the runtime. For a user that does not exist the work is
+//! the same, against somebody else's hash, so that status, body and time tell nothing.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::hash::RandomState;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::basic::Credentials;
+use super::destinations::Destinations;
+use super::passwords::Digest;
+use super::passwords::StoredHash;
+use super::passwords::Verified;
+use crate::refusal::Refusal;
+
+/// What a set of clients may do.
+#[derive(Debug)]
+pub struct Role {
+    /// Its name in the configuration, as in `[role.agents]`.
+    pub name: Box<str>,
+    /// Where it may go.
+    pub destinations: Destinations,
+}
+
+/// An identified client. Only [`Accounts`] and a finished [`PasswordCheck`] make one.
+#[derive(Clone, Debug)]
+pub struct Client {
+    user: Option<Arc<str>>,
+    role: Arc<Role>,
+}
+
+impl Client {
+    /// Returns the user, or `None` for a client known by its network.
+    pub fn user(&self) -> Option<&Arc<str>> {
+        self.user.as_ref()
+    }
+
+    /// Returns the role.
+    pub fn role(&self) -> &Arc<Role> {
+        &self.role
+    }
+}
+
+/// A user of the users file.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The user's name.
+    pub user: Arc<str>,
+    /// The stored password hash.
+    pub hash: StoredHash,
+    /// The user's role.
+    pub role: Arc<Role>,
+}
+
+/// All users and networks of all roles.
+#[derive(Debug)]
+pub struct Accounts {
+    users: HashMap<Arc<str>, Account>,
+    decoys: Vec<StoredHash>,
+    decoy_choice: RandomState,
+    networks: Vec<(IpNet, Arc<Role>)>,
+    verified: Arc<Verified>,
+}
+
+/// What is known about the sender of a request before any password is hashed.
+#[derive(Debug)]
+pub enum Identity {
+    /// The client is known.
+    Known(Client),
+    /// A password must be checked first.
+    Unproven(PasswordCheck),
+}
+
+/// A password check that has not been run: some 20 ms of work and 19 MiB with the default cost.
+pub struct PasswordCheck {
+    hash: StoredHash,
+    credentials: Credentials,
+    client: Option<Client>,
+    digest: Digest,
+    verified: Arc<Verified>,
+}
+
+impl Accounts {
+    /// Gathers the accounts; the most specific network wins where several hold an address.
+    pub fn new(users: Vec<Account>, mut networks: Vec<(IpNet, Arc<Role>)>, verified: Arc<Verified>) -> Self {
+        networks.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
+        let decoys = users.iter().map(|account| account.hash.clone()).collect();
+        let users = users.into_iter().map(|account| (Arc::clone(&account.user), account)).collect();
+        Self { users, decoys, decoy_choice: RandomState::new(), networks, verified }
+    }
+
+    /// Says whether any role has users, and so whether credentials can be asked for.
+    pub fn has_users(&self) -> bool {
+        !self.users.is_empty()
+    }
+
+    /// Returns the role of a user, for `explain`, where no password is at hand.
+    pub fn client_named(&self, user: &str) -> Option<Client> {
+        self.users.get(user).map(client_of)
+    }
+
+    /// Identifies the sender of a request from its credentials and its network address.
+    ///
+    /// Where no role has users, credentials are ignored and the network decides.
+    pub fn identify(&self, credentials: Offered, from: IpAddr) -> Result<Identity, Refusal> {
+        match credentials {
+            _ if !self.has_users() => {
+                self.by_network(from).ok_or(Refusal::ClientNetworkDenied).map(Identity::Known)
+            }
+            Offered::Nothing => self.by_network(from).ok_or(Refusal::CredentialsMissing).map(Identity::Known),
+            Offered::Unreadable => Err(Refusal::CredentialsRejected),
+            Offered::Basic(credentials) => self.by_password(credentials),
+        }
+    }
+
+    fn by_network(&self, from: IpAddr) -> Option<Client> {
+        let from = from.to_canonical();
+        let (_, role) = self.networks.iter().find(|(net, _)| net.contains(&from))?;
+        Some(Client { user: None, role: Arc::clone(role) })
+    }
+
+    fn by_password(&self, credentials: Credentials) -> Result<Identity, Refusal> {
+        let account = self.users.get(credentials.user.as_str());
+        let hash = match account {
+            Some(account) => &account.hash,
+            None => self.decoy(&credentials.user).ok_or(Refusal::CredentialsRejected)?,
+        };
+        let digest = self.verified.digest(hash, &credentials);
+        match account.map(client_of) {
+            Some(client) if self.verified.knows(digest) => Ok(Identity::Known(client)),
+            client => Ok(Identity::Unproven(PasswordCheck {
+                hash: hash.clone(),
+                credentials,
+                client,
+                digest,
+                verified: Arc::clone(&self.verified),
+            })),
+        }
+    }
+
+    /// Returns the hash that stands in for an unknown user: always the same one for the same name.
+    fn decoy(&self, user: &str) -> Option<&StoredHash> {
+        let at = self.decoy_choice.hash_one(user) % (self.decoys.len().max(1) as u64);
+        self.decoys.get(usize::try_from(at).unwrap_or_default())
+    }
+}
+
+/// What a request offers as credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// No `Proxy-Authorization` field.
+    Nothing,
+    /// A field that holds no Basic credentials.
+    Unreadable,
+    /// Basic credentials.
+    Basic(Credentials),
+}
+
+fn client_of(account: &Account) -> Client {
+    Client { user: Some(Arc::clone(&account.user)), role: Arc::clone(&account.role) }
+}
+
+impl PasswordCheck {
+    /// Returns the client if the same credentials were verified since this check was made.
+    pub fn settled(&self) -> Option<Client> {
+        self.client.as_ref().filter(|_| self.verified.knows(self.digest)).cloned()
+    }
+
+    /// Runs the check. Slow on purpose: call it off the runtime.
+    pub fn run(self) -> Result<Client, Refusal> {
+        let right = self.hash.verify(&self.credentials.password);
+        match self.client {
+            Some(client) if right => {
+                self.verified.remember(self.digest);
+                Ok(client)
+            }
+            _ => Err(Refusal::CredentialsRejected),
+        }
+    }
+}
+
+impl fmt::Debug for PasswordCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordCheck")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::secret::Secret;
+
+    const SALT: &str = "$argon2id$v=19$m=256,t=1,p=1$c29tZXNhbHQ$";
+
+    fn role(name: &str) -> Arc<Role> {
+        Arc::new(Role { name: name.into(), destinations: Destinations::default() })
+    }
+
+    fn account(user: &str, password: &str, role: &Arc<Role>) -> Account {
+        let argon = argon2::Argon2::new(
+            argon2::Algorithm::Argon2id,
+            argon2::Version::V0x13,
+            argon2::Params::new(256, 1, 1, None).expect("parameters"),
+        );
+        let hash = argon2::PasswordHasher::hash_password_with_salt(&argon, password.as_bytes(), b"somesalt")
+            .map(|hash: argon2::password_hash::phc::PasswordHash| hash.to_string())
+            .expect("hashes");
+        assert!(hash.starts_with(SALT), "{hash}");
+        Account { user: user.into(), hash: hash.parse().expect("a hash"), role: Arc::clone(role) }
+    }
+
+    fn offered(user: &str, password: &str) -> Offered {
+        Offered::Basic(Credentials { user: user.to_owned(), password: Secret::new(password.to_owned()) })
+    }
+
+    fn accounts(users: Vec<Account>, networks: &[(&str, &Arc<Role>)]) -> Accounts {
+        let networks =
+            networks.iter().map(|(net, role)| (net.parse().expect("a range"), Arc::clone(role))).collect();
+        Accounts::new(users, networks, Arc::new(Verified::new([1; 32])))
+    }
+
+    fn prove(identity: Result<Identity, Refusal>) -> Result<Client, Refusal> {
+        match identity? {
+            Identity::Known(client) => Ok(client),
+            Identity::Unproven(check) => check.run(),
+        }
+    }
+
+    const INSIDE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 20, 0, 9));
+    const OUTSIDE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 99, 0, 9));
+
+    #[test]
+    fn a_right_password_gives_the_users_role_and_costs_a_hash_only_once() {
+        let agents = role("agents");
+        let accounts = accounts(vec![account("ann", "pw", &agents)], &[]);
+        let first = accounts.identify(offered("ann", "pw"), OUTSIDE);
+        assert!(matches!(&first, Ok(Identity::Unproven(check)) if check.settled().is_none()));
+        let client = prove(first).expect("the password is right");
+        assert_eq!((client.user().map(|u| &**u), &*client.role().name), (Some("ann"), "agents"));
+        assert!(matches!(accounts.identify(offered("ann", "pw"), OUTSIDE), Ok(Identity::Known(_))));
+    }
+
+    #[test]
+    fn a06_an_unknown_user_costs_a_hash_and_is_refused_like_a_wrong_password() {
+        let accounts = accounts(vec![account("ann", "pw", &role("agents"))], &[]);
+        let wrong = accounts.identify(offered("ann", "no"), OUTSIDE);
+        let unknown = accounts.identify(offered("eve", "pw"), OUTSIDE);
+        assert!(matches!(wrong, Ok(Identity::Unproven(_))) && matches!(unknown, Ok(Identity::Unproven(_))));
+        assert_eq!(prove(wrong).map(|_| ()), Err(Refusal::CredentialsRejected));
+        assert_eq!(prove(unknown).map(|_| ()), Err(Refusal::CredentialsRejected));
+        // Even with the decoy's own password, and a second time.
+        assert_eq!(
+            prove(accounts.identify(offered("eve", "pw"), OUTSIDE)).map(|_| ()),
+            Err(Refusal::CredentialsRejected)
+        );
+    }
+
+    #[test]
+    fn without_credentials_the_most_specific_network_gives_the_role() {
+        let (wide, narrow) = (role("wide"), role("narrow"));
+        let accounts = accounts(vec![], &[("10.20.0.0/16", &wide), ("10.20.0.0/24", &narrow)]);
+        let name = |from: &str| {
+            prove(accounts.identify(Offered::Nothing, from.parse().expect("an address")))
+                .map(|client| client.role().name.to_string())
+        };
+        assert_eq!(name("10.20.0.9"), Ok("narrow".into()));
+        assert_eq!(name("::ffff:10.20.1.9"), Ok("wide".into()));
+        assert_eq!(name("10.99.0.9"), Err(Refusal::ClientNetworkDenied));
+    }
+
+    #[test]
+    fn a01_credentials_are_asked_for_only_where_some_role_has_users() {
+        let (agents, sites) = (role("agents"), role("sites"));
+        let with_users = accounts(vec![account("ann", "pw", &agents)], &[("10.20.0.0/16", &sites)]);
+        assert!(prove(with_users.identify(Offered::Nothing, INSIDE)).is_ok());
+        assert_eq!(
+            prove(with_users.identify(Offered::Nothing, OUTSIDE)).map(|_| ()),
+            Err(Refusal::CredentialsMissing)
+        );
+        // Wrong credentials are refused even where the network alone would do.
+        assert_eq!(
+            prove(with_users.identify(offered("ann", "no"), INSIDE)).map(|_| ()),
+            Err(Refusal::CredentialsRejected)
+        );
+        assert_eq!(
+            prove(with_users.identify(Offered::Unreadable, INSIDE)).map(|_| ()),
+            Err(Refusal::CredentialsRejected)
+        );
+        let without = accounts(vec![], &[("10.20.0.0/16", &sites)]);
+        assert!(prove(without.identify(offered("any", "thing"), INSIDE)).is_ok());
+    }
+}

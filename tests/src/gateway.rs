@@ -1,0 +1,211 @@
+//! The program under test: built once, started with a configuration, watched through its records.
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Output;
+use std::process::Stdio;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::Child;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::patience::patiently;
+use crate::record::Log;
+use crate::record::Record;
+use crate::wire;
+use crate::wire::Answer;
+
+/// How often a condition is looked at that the gateway does not announce.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// A running gateway. Dropping it kills the process, and tells what it said when the test panics.
+pub struct Gateway {
+    child: Child,
+    folder: TempDir,
+    log: Log,
+    errors: Log,
+    proxies: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
+impl Gateway {
+    /// Starts the program and waits until all its listeners are bound.
+    pub async fn start(config: &Config) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = config.write(folder.path());
+        let mut gateway = Self::spawn(&["--config".as_ref(), path.as_os_str()], folder);
+        let (proxies, admin) = config.listeners();
+        (gateway.proxies, gateway.admin) = gateway
+            .log
+            .wait_for("all listeners are bound", |log| {
+                let bound = bound(&log.records());
+                (bound.0.len() == proxies && bound.1.is_some() == admin).then_some(bound)
+            })
+            .await;
+        gateway
+    }
+
+    /// Starts the program with these arguments in a folder, and waits for nothing.
+    pub fn spawn(arguments: &[&OsStr], folder: TempDir) -> Self {
+        let mut child = tokio::process::Command::new(program())
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the gateway starts");
+        let (log, errors) = (Log::default(), Log::default());
+        tokio::spawn(log.clone().follow(child.stdout.take().expect("a piped output")));
+        tokio::spawn(errors.clone().follow(child.stderr.take().expect("a piped output")));
+        Self { child, folder, log, errors, proxies: Vec::new(), admin: None }
+    }
+
+    /// Returns where the first proxy listener is bound.
+    pub fn proxy(&self) -> SocketAddr {
+        self.proxies[0]
+    }
+
+    /// Returns the value an agent's proxy setting needs.
+    pub fn proxy_url(&self) -> String {
+        format!("http://{}", self.proxy())
+    }
+
+    /// Returns where the admin listener is bound.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin.expect("an admin listener")
+    }
+
+    /// Returns the folder with the configuration.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Returns its standard output.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Returns everything it said, on both outputs.
+    pub fn everything_said(&self) -> String {
+        [self.log.lines(), self.errors.lines()].concat().join("\n")
+    }
+
+    /// Returns every access record so far.
+    pub fn access_records(&self) -> Vec<Record> {
+        self.log.records().into_iter().filter(Record::is_access).collect()
+    }
+
+    /// Waits for the access record of the request that came from this address.
+    pub async fn record_of(&self, client: SocketAddr) -> Record {
+        let what = format!("the access record of {client}");
+        self.wait_for_record(&what, |record| record.is_from(client)).await
+    }
+
+    /// Waits for a record.
+    pub async fn wait_for_record(&self, what: &str, matches: impl Fn(&Record) -> bool) -> Record {
+        self.log.wait_for(what, |log| log.records().into_iter().find(|record| matches(record))).await
+    }
+
+    /// Gets a path of the admin listener.
+    pub async fn get(&self, path: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.admin()).await.expect("an admin listener");
+        let headers = [("Host", "admin.example"), ("Connection", "close")];
+        wire::send_head(&mut stream, &format!("GET {path}"), &headers, 0).await;
+        wire::read_answer_until_close(&mut stream).await.expect("an answer")
+    }
+
+    /// Scrapes the metrics.
+    pub async fn metrics(&self) -> Metrics {
+        let answer = self.get("/metrics").await;
+        assert_eq!(answer.head.status, 200);
+        Metrics::parse(answer.text())
+    }
+
+    /// Returns one metric, summed over the labels that are not asked for.
+    pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.metrics().await.value(name, labels)
+    }
+
+    /// Waits until a metric has this value.
+    pub async fn wait_for_metric(&self, name: &str, labels: &[(&str, &str)], expected: f64) {
+        patiently(&format!("{name} {labels:?} = {expected}"), async {
+            while self.metric(name, labels).await != expected {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        })
+        .await;
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let pid = self.child.id().expect("a running gateway").to_string();
+        let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status().expect("a shell");
+        assert!(sent.success(), "no signal could be sent");
+    }
+
+    /// Waits for the end of the process.
+    pub async fn exit_status(&mut self) -> ExitStatus {
+        let status = patiently("the gateway ends", self.child.wait()).await;
+        status.expect("a status of our own child")
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("--- the gateway said:\n{}\n---", self.everything_said());
+        }
+    }
+}
+
+/// Runs the program to its end, with these lines on its standard input.
+pub async fn run_to_end(arguments: &[&OsStr], folder: &Path) -> Output {
+    let mut command = tokio::process::Command::new(program());
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
+    patiently("the program ends by itself", command.output()).await.expect("the program starts")
+}
+
+/// Returns the path of the program, which the first caller builds in the profile of the tests.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(build)
+}
+
+fn build() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--locked", "--message-format=json", "-p", "la-gateway", "--bin", "la-gateway"]);
+    command.arg("--manifest-path").arg(manifest);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let output = command.stderr(Stdio::inherit()).output().expect("cargo starts");
+    assert!(output.status.success(), "the gateway does not build");
+    let messages = String::from_utf8(output.stdout).expect("messages in UTF-8");
+    let executable = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
+        .next_back();
+    executable.expect("the path of the program among cargo's messages")
+}
+
+fn bound(records: &[Record]) -> (Vec<SocketAddr>, Option<SocketAddr>) {
+    let of_kind = |kind: &str| {
+        let listening =
+            records.iter().filter(|record| record.is("message", "listening") && record.is("kind", kind));
+        listening.map(|record| record.text("address").parse().expect("a bound address")).collect::<Vec<_>>()
+    };
+    (of_kind("proxy"), of_kind("admin").first().copied())
+}
