@@ -7,8 +7,18 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
+pub mod admin;
+pub mod answer;
 pub mod config;
+pub mod connect;
+pub mod connection;
+pub mod dial;
+pub mod ending;
 pub mod events;
+pub mod gateway;
+pub mod listen;
+pub mod observe;
 pub mod parse;
 pub mod policy;
 pub mod refusal;
+pub mod tunnel;

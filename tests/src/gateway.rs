@@ -169,7 +169,7 @@ impl Drop for Gateway {
     }
 }
 
-/// Runs the program to its end, with these lines on its standard input.
+/// Runs the program to its end, with an empty standard input.
 pub async fn run_to_end(arguments: &[&OsStr], folder: &Path) -> Output {
     let mut command = tokio::process::Command::new(program());
     command.args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);

@@ -6,6 +6,7 @@
 
 pub mod client_hello;
 mod fields;
+pub mod request;
 pub mod server_hello;
 mod tls_record;
 

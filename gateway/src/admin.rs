@@ -1,0 +1,109 @@
+//! The admin listener: `/metrics`, `/healthz` and `/readyz`, for those who may read them.
+//!
+//! It is apart from the proxy's listeners: nothing of it can be reached through a proxy port, and no
+//! proxying through it.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::header;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+use tracing_appender::non_blocking::ErrorCounter;
+
+use crate::connect::Stations;
+use crate::events;
+use crate::listen::socket::accept;
+
+/// Most admin connections at once.
+const MOST_CONNECTIONS: usize = 64;
+/// Longest wait for a request head, and longest life of a connection.
+const HEAD: Duration = Duration::from_secs(10);
+const LIFE: Duration = Duration::from_secs(300);
+
+/// What the admin listener shows, and to whom.
+pub struct Admin {
+    /// The stations whose state is shown.
+    pub stations: Arc<Stations>,
+    /// Networks that are answered, beside loopback.
+    pub from: Vec<IpNet>,
+    /// Counts records that were dropped.
+    pub dropped: Option<ErrorCounter>,
+}
+
+impl Admin {
+    /// Serves the listener until the task is dropped.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, tasks: TaskTracker) {
+        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let (stream, peer) = accept(&listener).await;
+            if !self.admits(peer.ip()) {
+                warn!(event_id = events::CLIENT_NETWORK_DENIED.0, client = %peer, "admin listener: client is not listed in `from`");
+                continue;
+            }
+            let this = Arc::clone(&self);
+            tasks.spawn(async move {
+                let service = service_fn(move |request| {
+                    let response = this.answer(&request);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(HEAD)
+                    .serve_connection(TokioIo::new(stream), service);
+                // A scraper that breaks off comes again.
+                let _ = timeout(LIFE, connection).await;
+                drop(place);
+            });
+        }
+    }
+
+    fn admits(&self, from: IpAddr) -> bool {
+        let from = from.to_canonical();
+        from.is_loopback() || self.from.iter().any(|net| net.contains(&from))
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
+        }
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
+            "/readyz" if self.stations.draining.is_cancelled() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
+            }
+            "/readyz" => text(StatusCode::OK, "ready\n".to_owned()),
+            "/metrics" => match self.stations.metrics.text(self.dropped.as_ref()) {
+                Ok(metrics) => text(StatusCode::OK, metrics),
+                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+            },
+            _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),
+        }
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let plain = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}

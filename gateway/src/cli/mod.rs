@@ -1,0 +1,78 @@
+//! The command line: one file a command.
+
+mod check;
+mod explain;
+mod run;
+mod users;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::Subcommand;
+use la_gateway::config;
+use la_gateway::config::Config;
+
+/// Exit code for a wrong configuration (EX_CONFIG of sysexits.h).
+const EX_CONFIG: u8 = 78;
+
+/// Carries Azure Monitor traffic out of closed networks: an HTTPS forwarding gateway (HTTP CONNECT)
+/// for a short list of hosts, and nothing else.
+#[derive(Parser)]
+#[command(name = "la-gateway", version)]
+struct Arguments {
+    /// Configuration file [default: /etc/la-gateway/gateway.toml if it exists, else built in: this machine only]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway (the default)
+    Run,
+    /// Read the configuration and every file it names; report every problem
+    Check,
+    /// Say what would become of a CONNECT, station by station
+    Explain(explain::Arguments),
+    /// Make, list and remove the users of a users file
+    #[command(subcommand)]
+    Users(users::Command),
+}
+
+/// Reads the arguments and runs the command.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => with_config(arguments.config, run::run),
+        Command::Check => with_config(arguments.config, check::check),
+        Command::Explain(what) => with_config(arguments.config, |config| explain::explain(&config, &what)),
+        Command::Users(command) => users::users(&command),
+    }
+}
+
+fn with_config(file: Option<PathBuf>, command: impl FnOnce(Config) -> anyhow::Result<ExitCode>) -> ExitCode {
+    match config::load(file.as_deref()) {
+        Err(problems) => {
+            eprintln!("{problems}");
+            eprintln!(
+                "la-gateway: {} in the configuration; nothing was started",
+                count(problems.0.len(), "problem")
+            );
+            ExitCode::from(EX_CONFIG)
+        }
+        Ok(config) => exit_code(command(config)),
+    }
+}
+
+fn exit_code(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("la-gateway: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}

@@ -1,0 +1,80 @@
+//! `la-gateway run`.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use la_gateway::config::Config;
+use la_gateway::events;
+use la_gateway::gateway::Gateway;
+use la_gateway::gateway::StartError;
+use la_gateway::observe::log;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+use tracing::info;
+
+use super::EX_CONFIG;
+use super::count;
+
+/// Runs the gateway until it is told to stop.
+pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let writer = log::start(config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    runtime.block_on(async {
+        let gateway = match Gateway::bind(&config, Some(writer.dropped())) {
+            Ok(gateway) => gateway,
+            Err(error) => return Ok(not_started(&error)),
+        };
+        info!(event_id = events::POLICY.0, "policy: {}", policy(&config));
+        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+        let mut terminate = signal(SignalKind::terminate()).context("cannot receive signals")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot receive signals")?;
+        let mut running = std::pin::pin!(gateway.run(stop.clone(), cut.clone()));
+        loop {
+            tokio::select! {
+                _ = &mut running => return Ok(ExitCode::SUCCESS),
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            // The first signal drains, the second cuts.
+            if stop.is_cancelled() {
+                cut.cancel();
+            }
+            stop.cancel();
+        }
+    })
+}
+
+fn not_started(error: &StartError) -> ExitCode {
+    error!(event_id = events::CONFIGURATION.0, "not started: {error}");
+    eprintln!("la-gateway: {error}");
+    match error {
+        StartError::Tls(_) | StartError::Resolver(_) => ExitCode::from(EX_CONFIG),
+        StartError::Listen { .. }
+        | StartError::Interfaces(_)
+        | StartError::Random(_)
+        | StartError::Metrics(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Says in one line who may go where.
+pub(super) fn policy(config: &Config) -> String {
+    let roles = config.roles.all.iter().map(|summary| {
+        let mut who: Vec<String> = summary.anonymous_from.iter().map(ToString::to_string).collect();
+        if summary.users > 0 {
+            who.push(count(summary.users, "user"));
+        }
+        format!(
+            "role {} ({}) may reach {} in {}: {}",
+            summary.role.name,
+            if who.is_empty() { "nobody".to_owned() } else { who.join(", ") },
+            if summary.bundles.is_empty() { "no bundle".to_owned() } else { summary.bundles.join(", ") },
+            summary.cloud,
+            count(summary.role.destinations.rules(), "host rule"),
+        )
+    });
+    let source =
+        config.file.as_ref().map_or("built-in default".to_owned(), |file| file.display().to_string());
+    format!("{}; port 443 only ({source})", roles.collect::<Vec<_>>().join("; "))
+}

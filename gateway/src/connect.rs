@@ -1,0 +1,180 @@
+//! One CONNECT, station by station. Read this first.
+//!
+//! [`admit`] goes from a well-formed request to an open connection to the origin; it fails with a
+//! [`Refusal`], which has a status. Then the client is sent its 200. [`carry`] judges the two hellos,
+//! carries bytes, and ends with an [`Ending`], which has none. Each station takes the evidence of the one
+//! before it: no tunnel without a [`Permit`], no connection to an address that is not vetted.
+
+mod identify;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::BytesMut;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+pub use self::identify::PasswordWork;
+use crate::config::Tunnel;
+use crate::dial::direct;
+use crate::dial::resolve::Resolver;
+use crate::ending::Ending;
+use crate::observe::access::Record;
+use crate::observe::access::RequestIds;
+use crate::observe::access::Traffic;
+use crate::observe::metrics::Metrics;
+use crate::parse::request::Connect;
+use crate::policy::Policy;
+use crate::policy::destinations::Permit;
+use crate::policy::limits::ClientKey;
+use crate::policy::limits::Limits;
+use crate::policy::limits::Slot;
+use crate::refusal::Refusal;
+use crate::tunnel::copy::copy;
+use crate::tunnel::hello;
+use crate::tunnel::hello::OriginSaid;
+
+/// What the stations work with. One for the whole gateway.
+pub struct Stations {
+    /// Who may do what; a request takes one snapshot of it.
+    pub policy: ArcSwap<Policy>,
+    /// Rates and numbers.
+    pub limits: Arc<Limits>,
+    /// Names to addresses.
+    pub resolver: Resolver,
+    /// Deadlines and checks of a tunnel.
+    pub tunnel: Tunnel,
+    /// Password checks under way.
+    pub passwords: PasswordWork,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Ids of requests.
+    pub ids: RequestIds,
+    /// Set when no new work is taken.
+    pub draining: CancellationToken,
+    /// Set when open tunnels are cut.
+    pub cut: CancellationToken,
+}
+
+/// An admitted CONNECT: leave, a slot, and an open connection. Only [`admit`] makes one.
+pub struct Admitted {
+    permit: Permit,
+    origin: TcpStream,
+    _slot: Slot,
+}
+
+/// Takes a request from identification to an open connection.
+pub async fn admit(
+    stations: &Stations,
+    request: Connect<'_>,
+    from: SocketAddr,
+    record: &mut Record,
+) -> Result<Admitted, Refusal> {
+    record.target = Some(request.target.clone());
+    if stations.draining.is_cancelled() {
+        return Err(Refusal::Draining);
+    }
+    let policy = stations.policy.load_full();
+    let client = identify::identify(stations, &policy, request.authorization, from.ip()).await?;
+    record.user = client.user().cloned();
+    record.role = Some(client.role().name.clone());
+    let slot = stations.limits.admit(ClientKey::of(&client, from.ip()))?;
+    let permit = client.role().destinations.authorize(&request.target)?;
+    record.rule = Some(permit.rule().to_string());
+    let found = stations.resolver.resolve(permit.target()).await?;
+    let vetted = policy.addresses.vet_all(&found)?;
+    record.address = vetted.first().map(|vetted| vetted.address());
+    let connected = direct::connect(&vetted, stations.tunnel.connect).await?;
+    record.address = Some(connected.address);
+    Ok(Admitted { permit, origin: connected.stream, _slot: slot })
+}
+
+/// Carries an admitted tunnel to its end. `early` is what the client sent after its request head.
+pub async fn carry<C>(
+    stations: &Stations,
+    admitted: Admitted,
+    client: &mut C,
+    early: BytesMut,
+    mut record: Record,
+) where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    let Admitted { permit, mut origin, _slot } = admitted;
+    stations.metrics.tunnel_begins(record.set_up());
+    let mut traffic = Traffic::default();
+    let carried = async {
+        let begun = hellos(stations, &permit, client, &mut origin, early, &mut record, &mut traffic).await;
+        match begun {
+            Err(ending) => ending,
+            Ok(()) => copy(client, &mut origin, stations.tunnel.idle, &mut traffic).await,
+        }
+    };
+    let ending = tokio::select! {
+        ending = carried => ending,
+        () = stations.cut.cancelled() => Ending::Drained,
+    };
+    if ending == Ending::ClientReset {
+        // The origin must not take a cut stream for a whole one.
+        direct::reset(&origin);
+    }
+    record.traffic = traffic;
+    stations.metrics.tunnel_ends(ending, traffic);
+    record.carried(ending);
+}
+
+/// Reads and judges both hellos, and passes each on once it is judged.
+async fn hellos<C>(
+    stations: &Stations,
+    permit: &Permit,
+    client: &mut C,
+    origin: &mut TcpStream,
+    early: BytesMut,
+    record: &mut Record,
+    traffic: &mut Traffic,
+) -> Result<(), Ending>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
+    let tunnel = &stations.tunnel;
+    let rules = hello::Rules {
+        host: permit.target().name(),
+        server_name: tunnel.server_name,
+        minimum: tunnel.minimum_tls,
+    };
+    let (offered, bytes) = hello::client(client, early, tunnel.hello, rules).await?;
+    record.tls_version = Some(offered);
+    pass_on(origin, &bytes, tunnel, Ending::OriginReset).await?;
+    traffic.up += bytes.len() as u64;
+    let (bytes, goes_on) = match hello::origin(origin, tunnel.hello, tunnel.minimum_tls).await? {
+        OriginSaid::Hello(version, bytes) => {
+            record.tls_version = Some(version);
+            (bytes, Ok(()))
+        }
+        OriginSaid::Alert(bytes) => (bytes, Ok(())),
+        OriginSaid::Closed(bytes) => (bytes, Err(Ending::OriginClosed)),
+    };
+    pass_on(client, &bytes, tunnel, Ending::ClientReset).await?;
+    traffic.down += bytes.len() as u64;
+    goes_on
+}
+
+/// Writes a judged hello, at most [`crate::parse::LONGEST_HELLO`] bytes, within the hello's time.
+async fn pass_on<S>(to: &mut S, bytes: &[u8], tunnel: &Tunnel, broken: Ending) -> Result<(), Ending>
+where
+    S: AsyncWrite + Unpin,
+{
+    let writing = async {
+        to.write_all(bytes).await?;
+        to.flush().await
+    };
+    match timeout(tunnel.hello, writing).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(broken),
+        Err(_) => Err(Ending::HelloTimeout),
+    }
+}

@@ -1,0 +1,101 @@
+//! Station "identify": from credentials and a source address to a client with its role.
+//!
+//! A password that was verified before costs nothing. Another one costs a knock and a hash, which runs
+//! on a blocking thread; no more run at once than there are processors, and no more wait than
+//! [`LONGEST_QUEUE`]. Of many requests with the same new password only the first is hashed.
+
+use std::net::IpAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::Semaphore;
+
+use super::Stations;
+use crate::observe::metrics::PasswordResult;
+use crate::policy::Policy;
+use crate::policy::accounts::Client;
+use crate::policy::accounts::Identity;
+use crate::policy::accounts::Offered;
+use crate::policy::accounts::PasswordCheck;
+use crate::policy::basic;
+use crate::refusal::Refusal;
+
+/// Most requests that wait for a password check.
+const LONGEST_QUEUE: usize = 2048;
+
+/// The password checks under way, bounded in processors, memory and number.
+pub struct PasswordWork {
+    at_once: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl PasswordWork {
+    /// Allows this many checks at once.
+    pub fn new(at_once: usize) -> Self {
+        Self { at_once: Semaphore::new(at_once), waiting: AtomicUsize::new(0) }
+    }
+}
+
+/// Counts a waiting request for as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Result<Self, Refusal> {
+        let waiting = Self(count);
+        match count.fetch_add(1, Ordering::Relaxed) {
+            before if before < LONGEST_QUEUE => Ok(waiting),
+            _ => Err(Refusal::PasswordWorkBusy),
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+pub(super) async fn identify(
+    stations: &Stations,
+    policy: &Policy,
+    authorization: Option<&[u8]>,
+    from: IpAddr,
+) -> Result<Client, Refusal> {
+    let offered = match authorization.map(basic::read) {
+        None => Offered::Nothing,
+        Some(None) => Offered::Unreadable,
+        Some(Some(credentials)) => Offered::Basic(credentials),
+    };
+    match policy.accounts.identify(offered, from)? {
+        Identity::Known(client) => {
+            if client.user().is_some() {
+                stations.metrics.password(PasswordResult::Cached);
+            }
+            Ok(client)
+        }
+        Identity::Unproven(check) => prove(stations, check, from).await,
+    }
+}
+
+async fn prove(stations: &Stations, check: PasswordCheck, from: IpAddr) -> Result<Client, Refusal> {
+    stations.limits.knock(from)?;
+    let waiting = Waiting::begin(&stations.passwords.waiting)?;
+    let permit = stations.passwords.at_once.acquire().await.map_err(|_| Refusal::Internal)?;
+    drop(waiting);
+    if let Some(client) = check.settled() {
+        stations.metrics.password(PasswordResult::Cached);
+        return Ok(client);
+    }
+    // Asked again: others from the same network may have failed while this one waited.
+    let knock = stations.limits.knock(from)?;
+    let verdict = tokio::task::spawn_blocking(move || check.run()).await.map_err(|_| Refusal::Internal)?;
+    drop(permit);
+    match &verdict {
+        Ok(_) => stations.metrics.password(PasswordResult::Right),
+        Err(_) => {
+            stations.metrics.password(PasswordResult::Wrong);
+            stations.limits.failed(knock);
+        }
+    }
+    verdict
+}

@@ -1,0 +1,287 @@
+//! One client connection: first byte, TLS or plain, one HTTP/1.1 request, and its answer or its tunnel.
+//!
+//! The first byte is looked at, not taken, so nothing wraps the socket before hyper gets it. hyper reads
+//! the head and writes the answer; then the socket is taken back as it was, with the bytes hyper read too
+//! much. One connection serves one request: after a refusal it is closed, once the client had time to read
+//! the answer.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytes::BytesMut;
+use http::Request;
+use http::Response;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio::time::sleep_until;
+use tokio::time::timeout;
+use tokio::time::timeout_at;
+use tokio_rustls::TlsAcceptor;
+
+use crate::answer;
+use crate::connect;
+use crate::connect::Admitted;
+use crate::connect::Stations;
+use crate::listen::stream::ClientStream;
+use crate::observe::access::Record;
+use crate::parse::request;
+use crate::refusal::Refusal;
+
+/// Largest request head, in bytes; also the most that is read ahead of the answer.
+pub const LARGEST_HEAD: usize = 16 * 1024;
+/// Most fields of a request head.
+const MOST_FIELDS: usize = 64;
+/// How long, and how many bytes, a refused client may go on sending before the socket is closed.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 256 * 1024;
+/// How long writing a short answer may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// What a listener speaks.
+pub struct Speaks {
+    /// Plain HTTP.
+    pub plain: bool,
+    /// TLS, on the same port.
+    pub tls: Option<TlsAcceptor>,
+}
+
+/// Serves one connection to its end.
+pub async fn serve(
+    stations: Arc<Stations>,
+    speaks: Arc<Speaks>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    head: Duration,
+) {
+    let _present = stations.metrics.connection(peer.ip());
+    let deadline = Instant::now() + head;
+    match open(&speaks, socket, deadline).await {
+        Opened::Nothing => {}
+        Opened::Refused(mut stream, refusal) => {
+            let record = Record::new(stations.ids.next(), peer);
+            write_refusal(&mut stream, &refusal, &record).await;
+            refused(&stations, record, &refusal);
+            linger(stream).await;
+        }
+        Opened::Http(stream) => request(stations, stream, peer, deadline).await,
+    }
+}
+
+enum Opened {
+    /// Closed by the client, or broken: a health probe, a port scan.
+    Nothing,
+    Refused(ClientStream, Refusal),
+    Http(ClientStream),
+}
+
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Looks at the first byte: a TLS handshake, the beginning of an HTTP request, or neither.
+async fn open(speaks: &Speaks, socket: TcpStream, deadline: Instant) -> Opened {
+    let mut first = [0];
+    match timeout_at(deadline, socket.peek(&mut first)).await {
+        Ok(Ok(0) | Err(_)) => return Opened::Nothing,
+        Ok(Ok(_)) => {}
+        Err(_) => return Opened::Refused(ClientStream::Plain(socket), Refusal::HeadTimeout),
+    }
+    match (first, &speaks.tls) {
+        ([TLS_HANDSHAKE], Some(tls)) => match timeout_at(deadline, tls.accept(socket)).await {
+            Ok(Ok(stream)) => Opened::Http(ClientStream::Tls(Box::new(stream))),
+            Ok(Err(_)) | Err(_) => Opened::Nothing,
+        },
+        ([TLS_HANDSHAKE], None) => foreign(socket, "TLS on a port that speaks plain HTTP"),
+        ([byte], _) if !is_begin_of_http(byte) => foreign(socket, "another protocol"),
+        _ if speaks.plain => Opened::Http(ClientStream::Plain(socket)),
+        _ => foreign(socket, "plain HTTP on a port that speaks TLS only"),
+    }
+}
+
+fn foreign(socket: TcpStream, what: &'static str) -> Opened {
+    Opened::Refused(ClientStream::Plain(socket), Refusal::NotHttp(what))
+}
+
+/// A method begins with a token character (RFC 9110 section 5.6.2); empty lines may stand before it.
+fn is_begin_of_http(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~\r\n".contains(&byte)
+}
+
+/// What became of the request, left by the service for the connection's owner.
+enum Outcome {
+    /// Being worked on.
+    Begun,
+    Admitted(Admitted, Record),
+    Refused,
+}
+
+#[derive(Clone)]
+struct OneRequest {
+    stations: Arc<Stations>,
+    peer: SocketAddr,
+    outcome: Arc<Mutex<Option<Outcome>>>,
+}
+
+impl OneRequest {
+    fn set(&self, outcome: Outcome) {
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+
+    fn begun(&self) -> bool {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn take(&self) -> Option<Outcome> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+type Answer = Result<Response<Full<Bytes>>, std::convert::Infallible>;
+
+impl Service<Request<Incoming>> for OneRequest {
+    type Response = Response<Full<Bytes>>;
+    type Error = std::convert::Infallible;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.set(Outcome::Begun);
+        let this = self.clone();
+        Box::pin(async move { Ok(this.answer(request).await) })
+    }
+}
+
+impl OneRequest {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, _no_body) = request.into_parts();
+        let mut record = Record::new(self.stations.ids.next(), self.peer);
+        let admitted = match request::read(&head) {
+            Ok(connect) => connect::admit(&self.stations, connect, self.peer, &mut record).await,
+            Err(refusal) => Err(refusal),
+        };
+        match admitted {
+            Ok(admitted) => {
+                self.set(Outcome::Admitted(admitted, record));
+                answer::established()
+            }
+            Err(refusal) => {
+                let response = answer::refused(&refusal, record.id());
+                refused(&self.stations, record, &refusal);
+                self.set(Outcome::Refused);
+                response
+            }
+        }
+    }
+}
+
+/// Reads one request, answers it, and carries the tunnel if it was admitted.
+async fn request(stations: Arc<Stations>, stream: ClientStream, peer: SocketAddr, deadline: Instant) {
+    let service = OneRequest { stations: Arc::clone(&stations), peer, outcome: Arc::default() };
+    let mut connection = http1::Builder::new()
+        .half_close(true)
+        .max_headers(MOST_FIELDS)
+        .max_buf_size(LARGEST_HEAD)
+        .title_case_headers(true)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service.clone());
+    let served = tokio::select! {
+        served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(served),
+        () = until_late(&service, deadline) => None,
+    };
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    match (service.take(), served) {
+        (Some(Outcome::Admitted(admitted, record)), _) => {
+            connect::carry(&stations, admitted, &mut stream, BytesMut::from(parts.read_buf), record).await;
+        }
+        (Some(Outcome::Refused), _) => linger(stream).await,
+        // The answer is in the making no longer: hyper gave up, which it does when the client is gone.
+        (Some(Outcome::Begun), _) => {}
+        // The client sent nothing, as health probes do.
+        (None, Some(Ok(()))) => {}
+        (None, Some(Err(error))) => {
+            let refusal = unread(&error);
+            let record = Record::new(stations.ids.next(), peer);
+            if !hyper_answers(&error) {
+                write_refusal(&mut stream, &refusal, &record).await;
+            }
+            refused(&stations, record, &refusal);
+            linger(stream).await;
+        }
+        (None, None) => {
+            let record = Record::new(stations.ids.next(), peer);
+            write_refusal(&mut stream, &Refusal::HeadTimeout, &record).await;
+            refused(&stations, record, &Refusal::HeadTimeout);
+            linger(stream).await;
+        }
+    }
+}
+
+/// Waits for the deadline of the request head, and for ever once the head has arrived.
+async fn until_late(service: &OneRequest, deadline: Instant) {
+    sleep_until(deadline).await;
+    if service.begun() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Says why hyper could not read a request head.
+fn unread(error: &hyper::Error) -> Refusal {
+    if error.is_parse_too_large() {
+        Refusal::HeadTooLarge
+    } else if error.is_parse_version_h2() {
+        Refusal::VersionUnsupported
+    } else if error.is_parse() {
+        Refusal::MalformedRequest("the request head is not HTTP/1.1")
+    } else {
+        Refusal::MalformedRequest("the connection ended within the request head")
+    }
+}
+
+/// Says whether hyper has answered a request head that it could not read: with a bare 400 or 431.
+/// It leaves the HTTP/2 preface unanswered, and connections that broke.
+fn hyper_answers(error: &hyper::Error) -> bool {
+    error.is_parse() && !error.is_parse_version_h2()
+}
+
+fn refused(stations: &Stations, record: Record, refusal: &Refusal) {
+    stations.metrics.refused(refusal);
+    record.refused(refusal);
+}
+
+async fn write_refusal(stream: &mut ClientStream, refusal: &Refusal, record: &Record) {
+    let bytes = answer::refused_bytes(refusal, record.id());
+    // A client that is gone does not need its answer.
+    let _ = timeout(ANSWER, async {
+        stream.write_all(&bytes).await?;
+        stream.flush().await
+    })
+    .await;
+}
+
+/// Closes so that the answer is read: bytes still under way would otherwise turn the close into a
+/// reset, and the client's kernel would throw the answer away.
+async fn linger(mut stream: ClientStream) {
+    let draining = async {
+        stream.shutdown().await?;
+        let mut scrap = [0; 4096];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match stream.read(&mut scrap).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        Ok::<(), std::io::Error>(())
+    };
+    let _ = timeout(LINGER, draining).await;
+}

@@ -1,0 +1,4 @@
+//! From a permit to an open connection: names to addresses, addresses vetted, one of them dialled.
+
+pub mod direct;
+pub mod resolve;

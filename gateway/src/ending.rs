@@ -1,0 +1,99 @@
+//! How a carried tunnel ended: the second half of the operator's table.
+//!
+//! After the 200 there is no status to send; closing is the only answer. [`Ending::row`] says what each
+//! ending means in records and metrics.
+
+use crate::events;
+use crate::events::EventId;
+use crate::refusal::Fault;
+use crate::refusal::Level;
+
+/// Why a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// Both sides closed.
+    Finished,
+    /// Nothing moved in either direction for the idle time.
+    Idle,
+    /// The client reset the connection, or could no longer be written to.
+    ClientReset,
+    /// The origin reset the connection, or could no longer be written to.
+    OriginReset,
+    /// The gateway drained and the tunnel outlived the drain time.
+    Drained,
+    /// The client's first bytes are no TLS handshake.
+    NotTls,
+    /// The origin's first bytes are no TLS handshake.
+    OriginNotTls,
+    /// The origin closed before it answered the client's TLS hello.
+    OriginClosed,
+    /// The client offers, or the origin chose, a TLS version below the minimum.
+    TlsVersion,
+    /// The server name inside is not the host of the CONNECT.
+    ServerName,
+    /// One side did not send its hello in time.
+    HelloTimeout,
+}
+
+/// What one [`Ending`] means to everyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndingRow {
+    /// Value of `reason` in metrics and records.
+    pub reason: &'static str,
+    /// Event id of the record; `None` where it depends on whether TLS was seen.
+    pub event: Option<EventId>,
+    /// Level of the record.
+    pub level: Level,
+    /// Who can mend it; `None` where nothing is wrong.
+    pub fault: Option<Fault>,
+}
+
+impl Ending {
+    /// Every ending, so that metrics exist before their first event.
+    pub const ALL: [Self; 11] = [
+        Self::Finished,
+        Self::Idle,
+        Self::ClientReset,
+        Self::OriginReset,
+        Self::Drained,
+        Self::NotTls,
+        Self::OriginNotTls,
+        Self::OriginClosed,
+        Self::TlsVersion,
+        Self::ServerName,
+        Self::HelloTimeout,
+    ];
+
+    /// Returns this ending's row of the table.
+    #[rustfmt::skip]
+    pub fn row(self) -> EndingRow {
+        use Fault::{Client, Gateway, Network};
+        use Level::{Info, Warn};
+        let (reason, event, level, fault) = match self {
+            Self::Finished     => ("finished", None, Info, None),
+            Self::Idle         => ("idle", Some(events::TUNNEL_CUT), Info, None),
+            Self::ClientReset  => ("client_reset", None, Info, Some(Client)),
+            Self::OriginReset  => ("origin_reset", None, Info, Some(Network)),
+            Self::Drained      => ("drained", Some(events::TUNNEL_CUT), Warn, Some(Gateway)),
+            Self::NotTls       => ("not_tls", Some(events::NOT_TLS), Warn, Some(Client)),
+            Self::OriginNotTls => ("origin_not_tls", Some(events::NOT_TLS), Warn, Some(Network)),
+            Self::OriginClosed => ("origin_closed", Some(events::NETWORK), Warn, Some(Network)),
+            Self::TlsVersion   => ("tls_version", Some(events::TLS_REJECTED), Warn, Some(Client)),
+            Self::ServerName   => ("server_name", Some(events::TLS_REJECTED), Warn, Some(Client)),
+            Self::HelloTimeout => ("hello_timeout", Some(events::NOT_TLS), Warn, Some(Client)),
+        };
+        EndingRow { reason, event, level, fault }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_ending_has_a_label_of_its_own() {
+        let labels: BTreeSet<_> = Ending::ALL.iter().map(|ending| ending.row().reason).collect();
+        assert_eq!(labels.len(), Ending::ALL.len());
+    }
+}

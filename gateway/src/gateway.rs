@@ -1,0 +1,260 @@
+//! The gateway as a whole: bind everything, accept, and end in order.
+
+use std::io;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::interval;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+use tracing::warn;
+use tracing_appender::non_blocking::ErrorCounter;
+
+use crate::admin::Admin;
+use crate::config::Config;
+use crate::connect::PasswordWork;
+use crate::connect::Stations;
+use crate::connection;
+use crate::connection::Speaks;
+use crate::dial::resolve::Resolver;
+use crate::dial::resolve::ResolverError;
+use crate::events;
+use crate::listen::socket;
+use crate::listen::tls;
+use crate::observe::access::RequestIds;
+use crate::observe::metrics::Metrics;
+use crate::policy::Policy;
+use crate::policy::addresses::Addresses;
+use crate::policy::limits::Limits;
+use crate::policy::passwords::Verified;
+
+/// How often limits forget the clients that have been quiet.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// A gateway whose listeners are bound.
+pub struct Gateway {
+    stations: Arc<Stations>,
+    listeners: Vec<Bound>,
+    admin: Option<(TcpListener, Arc<Admin>)>,
+    connections: usize,
+    head: Duration,
+    drain: Duration,
+}
+
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    speaks: Arc<Speaks>,
+}
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address that cannot be bound.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A TLS identity that cannot be used.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// Name servers that cannot be found out.
+    #[error("{0}; list them in `[dns] servers`")]
+    Resolver(#[from] ResolverError),
+    /// The list of the machine's own addresses cannot be read.
+    #[error("cannot read this machine's network addresses: {0}")]
+    Interfaces(io::Error),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
+    /// Metrics that clash.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// What a listener would speak, once its files are read. Binds nothing.
+pub fn prepare(config: &Config) -> Result<Vec<Speaks>, StartError> {
+    let speaks = config.listeners.iter().map(|listener| {
+        let tls = listener.tls.as_ref().map(tls::acceptor).transpose()?;
+        Ok(Speaks { plain: listener.plain, tls })
+    });
+    speaks.collect()
+}
+
+impl Gateway {
+    /// Binds every listener, or none: on an error all are closed again.
+    pub fn bind(config: &Config, dropped: Option<ErrorCounter>) -> Result<Self, StartError> {
+        let speaks = prepare(config)?;
+        let resolver = Resolver::new(&config.dns)?;
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(StartError::Random)?;
+        let mut listeners = Vec::new();
+        for (listener, speaks) in config.listeners.iter().zip(speaks) {
+            let (listener, address) = bind(listener.address)?;
+            listeners.push(Bound { listener, address, speaks: Arc::new(speaks) });
+        }
+        let admin = config.admin.as_ref().map(|admin| bind(admin.address)).transpose()?;
+        let mut bound: Vec<SocketAddr> = listeners.iter().map(|bound| bound.address).collect();
+        bound.extend(admin.as_ref().map(|(_, address)| *address));
+        let own = own_addresses(&bound).map_err(StartError::Interfaces)?;
+        let policy = Policy {
+            accounts: config.roles.accounts(Arc::new(Verified::new(key))),
+            addresses: Addresses::new(config.allow.clone()).with_own(own),
+        };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let stations = Arc::new(Stations {
+            policy: ArcSwap::from_pointee(policy),
+            limits: Arc::new(Limits::new(config.limits.clone())),
+            resolver,
+            tunnel: config.tunnel.clone(),
+            passwords: PasswordWork::new(processors),
+            metrics: Arc::new(Metrics::new()?),
+            ids: RequestIds::default(),
+            draining: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        });
+        let admin = admin.map(|(listener, _)| {
+            let from = config.admin.as_ref().map(|admin| admin.from.clone()).unwrap_or_default();
+            (listener, Arc::new(Admin { stations: Arc::clone(&stations), from, dropped }))
+        });
+        let gateway = Self {
+            stations,
+            listeners,
+            admin,
+            connections: usize::try_from(config.connections).unwrap_or(usize::MAX),
+            head: config.head_timeout,
+            drain: config.tunnel.drain,
+        };
+        gateway.say_where();
+        Ok(gateway)
+    }
+
+    fn say_where(&self) {
+        for bound in &self.listeners {
+            let schemes = [(bound.speaks.plain, "http"), (bound.speaks.tls.is_some(), "https")];
+            for (_, scheme) in schemes.into_iter().filter(|(speaks, _)| *speaks) {
+                info!(
+                    event_id = events::STARTED.0, kind = "proxy", address = %bound.address,
+                    proxy = format!("{scheme}://{}", bound.address), "listening"
+                );
+            }
+        }
+        if let Some(Ok(address)) = self.admin.as_ref().map(|(listener, _)| listener.local_addr()) {
+            info!(
+                event_id = events::STARTED.0, kind = "admin", %address,
+                metrics = format!("http://{address}/metrics"), "listening"
+            );
+        }
+    }
+
+    /// Runs until `stop` is cancelled; then takes no new work, and ends when every tunnel has, or
+    /// cuts them when the drain time is over or `cut` is cancelled. Returns how many were cut.
+    pub async fn run(self, stop: CancellationToken, cut: CancellationToken) -> u32 {
+        let (clients, service) = (TaskTracker::new(), TaskTracker::new());
+        let places = Arc::new(Semaphore::new(self.connections.min(Semaphore::MAX_PERMITS)));
+        let accepting: Vec<_> = self
+            .listeners
+            .into_iter()
+            .map(|bound| {
+                tokio::spawn(accept(
+                    bound,
+                    Arc::clone(&self.stations),
+                    Arc::clone(&places),
+                    clients.clone(),
+                    self.head,
+                ))
+            })
+            .collect();
+        let admin = self.admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener, service)));
+        let sweeping = tokio::spawn(sweep(Arc::clone(&self.stations.limits)));
+        stop.cancelled().await;
+        self.stations.draining.cancel();
+        for task in accepting {
+            task.abort();
+            // An aborted task is what was asked for; its listener is closed when this returns.
+            let _ = task.await;
+        }
+        let open = self.stations.limits.tunnels();
+        info!(
+            event_id = events::DRAINING.0,
+            tunnels = open,
+            "draining: no new connections; waiting for open tunnels"
+        );
+        clients.close();
+        let ended = tokio::select! {
+            ended = timeout(self.drain, clients.wait()) => ended.is_ok(),
+            () = cut.cancelled() => false,
+        };
+        let left = if ended { 0 } else { self.stations.limits.tunnels() };
+        if !ended {
+            warn!(
+                event_id = events::DRAINING.0,
+                tunnels = left,
+                "the drain time is over: cutting the tunnels that are left"
+            );
+            self.stations.cut.cancel();
+            // What neither ended nor was a tunnel (a head, a look-up) has deadlines; it is not waited for.
+            let _ = timeout(Duration::from_secs(1), clients.wait()).await;
+        }
+        sweeping.abort();
+        if let Some(admin) = admin {
+            admin.abort();
+        }
+        info!(event_id = events::STOPPED.0, cut = left, "stopped");
+        left
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let fail = |error| StartError::Listen { address, error };
+    let listener = socket::bind(address).map_err(fail)?;
+    let address = listener.local_addr().map_err(fail)?;
+    Ok((listener, address))
+}
+
+/// Returns each bound address; one bound to all interfaces is spelled out interface by interface.
+fn own_addresses(bound: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
+    let interfaces: Vec<IpAddr> =
+        if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip()).collect();
+    let own = bound.iter().flat_map(|address| match address.ip().is_unspecified() {
+        false => vec![*address],
+        true => interfaces.iter().map(|ip| SocketAddr::new(*ip, address.port())).collect(),
+    });
+    Ok(own.collect())
+}
+
+async fn accept(
+    bound: Bound,
+    stations: Arc<Stations>,
+    places: Arc<Semaphore>,
+    tasks: TaskTracker,
+    head: Duration,
+) {
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (socket, peer) = socket::accept(&bound.listener).await;
+        let (stations, speaks) = (Arc::clone(&stations), Arc::clone(&bound.speaks));
+        tasks.spawn(async move {
+            connection::serve(stations, speaks, socket, peer, head).await;
+            drop(place);
+        });
+    }
+}
+
+async fn sweep(limits: Arc<Limits>) {
+    let mut clock = interval(SWEEP);
+    loop {
+        clock.tick().await;
+        limits.sweep();
+    }
+}

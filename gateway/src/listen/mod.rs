@@ -1,0 +1,5 @@
+//! Listening sockets, and what a client connection is: plain TCP or TLS over it.
+
+pub mod socket;
+pub mod stream;
+pub mod tls;

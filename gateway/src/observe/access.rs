@@ -1,0 +1,213 @@
+//! The access record: one for each request, written when it ends, with the same fields every time.
+//!
+//! A record holds only what this program parsed or made itself: names from the parser, users from the
+//! users file, labels from the tables. Nothing a peer sent is copied into it, so a record is always one
+//! line and never holds a secret.
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::hash::RandomState;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use common::host_port::HostPort;
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::ending::Ending;
+use crate::events;
+use crate::parse::TlsVersion;
+use crate::refusal::Level;
+use crate::refusal::Refusal;
+
+/// The id of one request: 16 hexadecimal digits, in the answer's `X-Request-Id` and in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Makes request ids: distinct within the process, scattered between processes.
+#[derive(Debug, Default)]
+pub struct RequestIds {
+    scatter: RandomState,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// Returns the next id.
+    pub fn next(&self) -> RequestId {
+        RequestId(self.scatter.hash_one(self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+/// Bytes carried through one tunnel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes from the client delivered to the origin.
+    pub up: u64,
+    /// Bytes from the origin delivered to the client.
+    pub down: u64,
+}
+
+/// A record in the making. The stations fill it in as they go.
+#[derive(Debug)]
+pub struct Record {
+    id: RequestId,
+    client: SocketAddr,
+    began: Instant,
+    setup: Option<Duration>,
+    /// The user, for a client that gave a right password.
+    pub user: Option<Arc<str>>,
+    /// The client's role.
+    pub role: Option<Box<str>>,
+    /// The target, once it parsed.
+    pub target: Option<HostPort>,
+    /// The rule that allowed it.
+    pub rule: Option<String>,
+    /// The address that was dialled.
+    pub address: Option<SocketAddr>,
+    /// The TLS version the origin chose, or else the client offered.
+    pub tls_version: Option<TlsVersion>,
+    /// Bytes carried.
+    pub traffic: Traffic,
+}
+
+impl Record {
+    /// Begins a record.
+    pub fn new(id: RequestId, client: SocketAddr) -> Self {
+        Self {
+            id,
+            client,
+            began: Instant::now(),
+            setup: None,
+            user: None,
+            role: None,
+            target: None,
+            rule: None,
+            address: None,
+            tls_version: None,
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// Returns the request's id.
+    pub fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// Marks the moment of the 200 and returns how long it took to get there.
+    pub fn set_up(&mut self) -> Duration {
+        *self.setup.insert(self.began.elapsed())
+    }
+
+    /// Writes the record of a refused request.
+    pub fn refused(self, refusal: &Refusal) {
+        let row = refusal.row();
+        let detail = match refusal {
+            Refusal::AddressForbidden { address, range } => format!("{refusal}: {address} ({range})"),
+            Refusal::SelfConnection { address } => format!("{refusal}: {address}"),
+            _ => refusal.to_string(),
+        };
+        self.write(
+            row.level,
+            &Verdict {
+                event: row.event.0,
+                verdict: "refused",
+                reason: row.reason,
+                fault: row.fault.label(),
+                status: row.status,
+                message: &detail,
+            },
+        );
+    }
+
+    /// Writes the record of a carried tunnel.
+    pub fn carried(self, ending: Ending) {
+        let row = ending.row();
+        let seen = if self.tls_version.is_some() { events::TLS_VERIFIED } else { events::CONNECT };
+        self.write(
+            row.level,
+            &Verdict {
+                event: row.event.unwrap_or(seen).0,
+                verdict: "carried",
+                reason: row.reason,
+                fault: row.fault.map_or("", |fault| fault.label()),
+                status: 200,
+                message: "tunnel ended",
+            },
+        );
+    }
+
+    fn write(self, level: Level, verdict: &Verdict<'_>) {
+        let host = self.target.as_ref().map_or("", |target| target.name().as_str());
+        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
+        macro_rules! record {
+            ($level:ident) => {
+                $level!(
+                    target: "access",
+                    event_id = verdict.event,
+                    request_id = %self.id,
+                    client = %self.client,
+                    user = self.user.as_deref().unwrap_or(""),
+                    role = self.role.as_deref().unwrap_or(""),
+                    host,
+                    port = self.target.as_ref().map_or(0, HostPort::port),
+                    route = if address.is_empty() { "" } else { "direct" },
+                    address,
+                    verdict = verdict.verdict,
+                    reason = verdict.reason,
+                    fault = verdict.fault,
+                    status = verdict.status,
+                    bytes_up = self.traffic.up,
+                    bytes_down = self.traffic.down,
+                    setup_ms = milliseconds(self.setup.unwrap_or_default()),
+                    duration_ms = milliseconds(self.began.elapsed()),
+                    tls_version = self.tls_version.map_or("", TlsVersion::label),
+                    rule = self.rule.as_deref().unwrap_or(""),
+                    "{}", verdict.message
+                )
+            };
+        }
+        match level {
+            Level::Info => record!(info),
+            Level::Warn => record!(warn),
+            Level::Error => record!(error),
+        }
+    }
+}
+
+struct Verdict<'a> {
+    event: u16,
+    verdict: &'static str,
+    reason: &'static str,
+    fault: &'static str,
+    status: u16,
+    message: &'a str,
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn request_ids_are_distinct_and_sixteen_digits_long() {
+        let ids = RequestIds::default();
+        let made: HashSet<String> = (0..10_000).map(|_| ids.next().to_string()).collect();
+        assert_eq!(made.len(), 10_000);
+        assert!(made.iter().all(|id| id.len() == 16));
+    }
+}

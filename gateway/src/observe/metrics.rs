@@ -1,0 +1,277 @@
+//! Metrics. Every series exists from the start: labels come from the tables, never from a peer.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use prometheus::Histogram;
+use prometheus::HistogramOpts;
+use prometheus::IntCounter;
+use prometheus::IntCounterVec;
+use prometheus::IntGauge;
+use prometheus::IntGaugeVec;
+use prometheus::Opts;
+use prometheus::Registry;
+use prometheus::TextEncoder;
+use tracing_appender::non_blocking::ErrorCounter;
+
+use super::access::Traffic;
+use crate::ending::Ending;
+use crate::refusal::Fault;
+use crate::refusal::Refusal;
+
+/// How a password check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordResult {
+    /// Known from before; no hash was computed.
+    Cached,
+    /// Right.
+    Right,
+    /// Wrong, or no such user.
+    Wrong,
+}
+
+impl PasswordResult {
+    const ALL: [Self; 3] = [Self::Cached, Self::Right, Self::Wrong];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Cached => "cached",
+            Self::Right => "right",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
+/// The gateway's metrics.
+pub struct Metrics {
+    registry: Registry,
+    connections: IntGauge,
+    clients: IntGauge,
+    errors: IntCounter,
+    rejections: IntCounter,
+    tunnels: IntGauge,
+    connects: IntCounterVec,
+    refusals: IntCounterVec,
+    endings: IntCounterVec,
+    bytes: IntCounterVec,
+    setup: Histogram,
+    passwords: IntCounterVec,
+    dropped: IntCounter,
+    present: Mutex<HashMap<IpAddr, u32>>,
+}
+
+impl Metrics {
+    /// Makes all series, at zero.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let gauge = |name: &str, help: &str| registered(&registry, IntGauge::new(name, help)?);
+        let counter = |name: &str, help: &str| registered(&registry, IntCounter::new(name, help)?);
+        let counters =
+            |name: &str, help: &str, label: &str, values: &mut dyn Iterator<Item = &'static str>| {
+                let made = registered(&registry, IntCounterVec::new(Opts::new(name, help), &[label])?)?;
+                for value in values {
+                    made.with_label_values(&[value]);
+                }
+                Ok::<_, prometheus::Error>(made)
+            };
+        let build = registered(
+            &registry,
+            IntGaugeVec::new(
+                Opts::new("la_gateway_build_info", "Version of the program, as a label."),
+                &["version"],
+            )?,
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let buckets =
+            vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        let setup =
+            HistogramOpts::new("la_gateway_setup_seconds", "Time from a request's first look to its 200.");
+        Ok(Self {
+            connections: gauge("la_gateway_active_client_connections", "Client connections open now.")?,
+            clients: gauge("la_gateway_connected_clients", "Client addresses with an open connection.")?,
+            errors: counter(
+                "la_gateway_errors_total",
+                "Requests and tunnels that failed through the network, the origin or the gateway.",
+            )?,
+            rejections: counter(
+                "la_gateway_rejections_total",
+                "Requests and tunnels refused by policy or as wrong.",
+            )?,
+            tunnels: gauge("la_gateway_tunnels_active", "Tunnels open now.")?,
+            connects: counters(
+                "la_gateway_connects_total",
+                "Requests by verdict.",
+                "verdict",
+                &mut ["carried", "refused"].into_iter(),
+            )?,
+            refusals: counters(
+                "la_gateway_refusals_total",
+                "Refused requests by reason.",
+                "reason",
+                &mut Refusal::every().map(|refusal| refusal.row().reason),
+            )?,
+            endings: counters(
+                "la_gateway_tunnel_endings_total",
+                "Ended tunnels by reason.",
+                "reason",
+                &mut Ending::ALL.into_iter().map(|ending| ending.row().reason),
+            )?,
+            bytes: counters(
+                "la_gateway_tunnel_bytes_total",
+                "Bytes carried by ended tunnels: up from clients, down to them.",
+                "direction",
+                &mut ["up", "down"].into_iter(),
+            )?,
+            setup: registered(&registry, Histogram::with_opts(setup.buckets(buckets))?)?,
+            passwords: counters(
+                "la_gateway_password_checks_total",
+                "Password checks by result.",
+                "result",
+                &mut PasswordResult::ALL.into_iter().map(PasswordResult::label),
+            )?,
+            dropped: counter(
+                "la_gateway_log_records_dropped_total",
+                "Records dropped because the queue was full.",
+            )?,
+            present: Mutex::default(),
+            registry,
+        })
+    }
+
+    /// Counts a connection for as long as the returned value lives.
+    pub fn connection(self: &Arc<Self>, from: IpAddr) -> Present {
+        self.connections.inc();
+        let mut present = lock(&self.present);
+        *present.entry(from).or_default() += 1;
+        self.clients.set(i64::try_from(present.len()).unwrap_or(i64::MAX));
+        Present { metrics: Arc::clone(self), from }
+    }
+
+    /// Counts a tunnel that begins now.
+    pub fn tunnel_begins(&self, setup: Duration) {
+        self.connects.with_label_values(&["carried"]).inc();
+        self.tunnels.inc();
+        self.setup.observe(setup.as_secs_f64());
+    }
+
+    /// Counts a tunnel that has ended.
+    pub fn tunnel_ends(&self, ending: Ending, traffic: Traffic) {
+        let row = ending.row();
+        self.tunnels.dec();
+        self.endings.with_label_values(&[row.reason]).inc();
+        self.bytes.with_label_values(&["up"]).inc_by(traffic.up);
+        self.bytes.with_label_values(&["down"]).inc_by(traffic.down);
+        match ending {
+            Ending::Finished | Ending::Idle | Ending::ClientReset => {}
+            Ending::OriginReset | Ending::OriginNotTls | Ending::OriginClosed | Ending::Drained => {
+                self.errors.inc()
+            }
+            Ending::NotTls | Ending::TlsVersion | Ending::ServerName | Ending::HelloTimeout => {
+                self.rejections.inc()
+            }
+        }
+    }
+
+    /// Counts a refused request.
+    pub fn refused(&self, refusal: &Refusal) {
+        let row = refusal.row();
+        self.connects.with_label_values(&["refused"]).inc();
+        self.refusals.with_label_values(&[row.reason]).inc();
+        match row.fault {
+            Fault::Network | Fault::Gateway => self.errors.inc(),
+            Fault::Client | Fault::Policy => self.rejections.inc(),
+        }
+    }
+
+    /// Counts a password check.
+    pub fn password(&self, result: PasswordResult) {
+        self.passwords.with_label_values(&[result.label()]).inc();
+    }
+
+    /// Returns all metrics in Prometheus' text format.
+    pub fn text(&self, dropped: Option<&ErrorCounter>) -> Result<String, prometheus::Error> {
+        if let Some(total) = dropped.and_then(|counter| u64::try_from(counter.dropped_lines()).ok()) {
+            self.dropped.inc_by(total.saturating_sub(self.dropped.get()));
+        }
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// A connection that is being counted.
+pub struct Present {
+    metrics: Arc<Metrics>,
+    from: IpAddr,
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+        let mut present = lock(&self.metrics.present);
+        if let Some(count) = present.get_mut(&self.from) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                present.remove(&self.from);
+            }
+        }
+        self.metrics.clients.set(i64::try_from(present.len()).unwrap_or(i64::MAX));
+    }
+}
+
+fn registered<C: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s09_no_series_appears_after_the_start() {
+        let metrics = Arc::new(Metrics::new().expect("registers"));
+        let series = |metrics: &Metrics| {
+            let text = metrics.text(None).expect("encodes");
+            text.lines()
+                .filter(|line| !line.starts_with('#'))
+                .filter_map(|line| line.rsplit_once(' '))
+                .map(|(series, _)| series.to_owned())
+                .collect::<Vec<_>>()
+        };
+        let before = series(&metrics);
+        let present = metrics.connection(IpAddr::from([10, 0, 0, 1]));
+        Refusal::every().for_each(|refusal| metrics.refused(&refusal));
+        for ending in Ending::ALL {
+            metrics.tunnel_begins(Duration::from_millis(1));
+            metrics.tunnel_ends(ending, Traffic { up: 1, down: 2 });
+        }
+        PasswordResult::ALL.into_iter().for_each(|result| metrics.password(result));
+        assert_eq!(series(&metrics), before);
+        drop(present);
+        let text = metrics.text(None).expect("encodes");
+        assert!(text.contains("\nla_gateway_connected_clients 0\n"), "{text}");
+        assert!(text.contains("\nla_gateway_tunnels_active 0\n"), "{text}");
+    }
+
+    #[test]
+    fn connected_clients_counts_addresses_and_active_connections_counts_connections() {
+        let metrics = Arc::new(Metrics::new().expect("registers"));
+        let present: Vec<Present> =
+            [1, 1, 2].map(|last| metrics.connection(IpAddr::from([10, 0, 0, last]))).into();
+        let text = metrics.text(None).expect("encodes");
+        assert!(text.contains("\nla_gateway_connected_clients 2\n"), "{text}");
+        assert!(text.contains("\nla_gateway_active_client_connections 3\n"), "{text}");
+        drop(present);
+    }
+}

@@ -1,0 +1,5 @@
+//! What is seen: one access record for each CONNECT, events, and metrics.
+
+pub mod access;
+pub mod log;
+pub mod metrics;

@@ -1,0 +1,133 @@
+//! What most journeys begin with: a certificate authority, a fake Azure, a gateway between.
+
+use std::net::SocketAddr;
+
+use end_to_end::azure::FakeAzure;
+use end_to_end::client::RawClient;
+use end_to_end::client::Tunnel;
+use end_to_end::client::connect_request;
+use end_to_end::config::Config;
+use end_to_end::gateway::Gateway;
+use end_to_end::hello::Hellos;
+use end_to_end::hello::hellos;
+use end_to_end::origin::RawOrigin;
+use end_to_end::patience::patiently;
+use end_to_end::pki::Pki;
+use end_to_end::wire::Answer;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// A host every journey may reach.
+pub(crate) const GOOD: &str = "1234a123-aa1a-123a-aaa1-a1a345aa6789.ods.opinsights.azure.com";
+/// The same as a CONNECT target.
+pub(crate) const GOOD_TARGET: &str = "1234a123-aa1a-123a-aaa1-a1a345aa6789.ods.opinsights.azure.com:443";
+/// A role for everybody on loopback.
+pub(crate) const ANYONE: &str = r#"
+[role.agents]
+anonymous_from = ["127.0.0.0/8"]
+cloud = "public"
+bundles = ["log-analytics"]
+"#;
+
+/// A gateway in front of a fake Azure.
+pub(crate) struct Stage {
+    /// The authority behind every certificate.
+    pub pki: Pki,
+    /// The origin of [`GOOD`].
+    pub azure: FakeAzure,
+    /// The program under test.
+    pub gateway: Gateway,
+}
+
+impl Stage {
+    /// Starts a fake Azure for these names and a gateway that finds it there.
+    pub(crate) async fn new(config: Config, names: &[&str]) -> Self {
+        let pki = Pki::new();
+        let azure = FakeAzure::start(&pki, names).await;
+        let gateway = Gateway::start(&config.hosts(names, azure.address())).await;
+        Self { pki, azure, gateway }
+    }
+
+    /// Starts with [`GOOD`] alone.
+    pub(crate) async fn good(config: Config) -> Self {
+        Self::new(config, &[GOOD]).await
+    }
+
+    /// Opens a tunnel to [`GOOD`] as a good client does, and leaves it.
+    pub(crate) async fn serve_a_good_client(&self, headers: &[(&str, &str)]) {
+        let before = self.azure.connections();
+        drop(Tunnel::open(self.gateway.proxy(), GOOD_TARGET, headers).await);
+        self.azure.wait_for_connections(before + 1).await;
+    }
+}
+
+/// A gateway in front of an origin that the test plays itself.
+pub(crate) struct RawStage {
+    /// The origin of [`GOOD`].
+    pub origin: RawOrigin,
+    /// The program under test.
+    pub gateway: Gateway,
+    /// A genuine handshake's first flights.
+    pub hellos: Hellos,
+}
+
+impl RawStage {
+    /// Starts a bare origin for [`GOOD`] and a gateway that finds it there.
+    pub(crate) async fn new(config: Config) -> Self {
+        let origin = RawOrigin::bind().await;
+        let gateway = Gateway::start(&config.hosts(&[GOOD], origin.address())).await;
+        Self { origin, gateway, hellos: hellos(&Pki::new(), GOOD) }
+    }
+
+    /// Opens a tunnel and exchanges both hellos, so that any bytes may follow.
+    ///
+    /// Returns the client's end, the origin's end and the client's address.
+    pub(crate) async fn open(&self) -> (TcpStream, TcpStream, SocketAddr) {
+        let mut client = RawClient::connect(self.gateway.proxy()).await;
+        client.send(&connect_request(GOOD_TARGET, &[])).await;
+        let tunnel = client.tunnel().await;
+        let mut near = tunnel.stream;
+        near.write_all(&self.hellos.client).await.expect("a hello sent");
+        let mut far = self.origin.accept().await;
+        assert_eq!(read_exactly(&mut far, self.hellos.client.len()).await, self.hellos.client);
+        far.write_all(&self.hellos.server).await.expect("a hello sent");
+        assert_eq!(read_exactly(&mut near, self.hellos.server.len()).await, self.hellos.server);
+        (near, far, tunnel.address)
+    }
+}
+
+/// Reads this many bytes.
+pub(crate) async fn read_exactly(stream: &mut TcpStream, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    patiently("bytes through the tunnel", stream.read_exact(&mut bytes)).await.expect("that many bytes");
+    bytes
+}
+
+/// Reads until the other side ends in order.
+pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    patiently("the end of a tunnel", stream.read_to_end(&mut bytes)).await.expect("an orderly end");
+    bytes
+}
+
+/// Asserts what all refusals have in common, and returns the request id.
+pub(crate) fn assert_refusal(answer: &Answer, status: u16) -> String {
+    let head = &answer.head;
+    assert_eq!(head.status, status, "{head:?}");
+    assert_eq!(head.header("connection").map(str::to_ascii_lowercase).as_deref(), Some("close"), "{head:?}");
+    let proxy_status = head.header("proxy-status").expect("a Proxy-Status field");
+    assert!(proxy_status.starts_with("la-gateway; error="), "{proxy_status}");
+    let kind = head.header("content-type").expect("a Content-Type field");
+    assert!(kind.starts_with("text/plain"), "{kind}");
+    assert_eq!(head.all("proxy-authenticate").len(), usize::from(status == 407), "{head:?}");
+    if status == 407 {
+        let challenge = head.header("proxy-authenticate").expect("one challenge");
+        assert!(challenge.starts_with("Basic realm=\"la-gateway\""), "{challenge}");
+    }
+    assert_eq!(head.header("allow"), (status == 405).then_some("CONNECT"));
+    assert_eq!(head.header("retry-after").is_some(), status == 429 || status == 503, "{head:?}");
+    let id = head.header("x-request-id").expect("an X-Request-Id field");
+    assert!(!id.is_empty());
+    id.to_owned()
+}
