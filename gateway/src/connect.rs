@@ -34,7 +34,9 @@ use crate::policy::destinations::Permit;
 use crate::policy::limits::ClientKey;
 use crate::policy::limits::Limits;
 use crate::policy::limits::Slot;
+use crate::policy::via::Via;
 use crate::refusal::Refusal;
+use crate::tunnel::copy::Bounds;
 use crate::tunnel::copy::copy;
 use crate::tunnel::hello;
 use crate::tunnel::hello::OriginSaid;
@@ -53,6 +55,8 @@ pub struct Stations {
     pub passwords: PasswordWork,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// This gateway's name towards relays.
+    pub via: Via,
     /// Ids of requests.
     pub ids: RequestIds,
     /// Set when no new work is taken.
@@ -79,11 +83,15 @@ pub async fn admit(
     if stations.draining.is_cancelled() {
         return Err(Refusal::Draining);
     }
+    stations.limits.request(from.ip())?;
+    if request.via.iter().any(|via| stations.via.is_in(via)) {
+        return Err(Refusal::Loop);
+    }
     let policy = stations.policy.load_full();
     let client = identify::identify(stations, &policy, request.authorization, from.ip()).await?;
     record.user = client.user().cloned();
     record.role = Some(client.role().name.clone());
-    let slot = stations.limits.admit(ClientKey::of(&client, from.ip()))?;
+    let slot = stations.limits.admit(ClientKey::of(&client, from.ip()), client.role())?;
     let permit = client.role().destinations.authorize(&request.target)?;
     record.rule = Some(permit.rule().to_string());
     let found = stations.resolver.resolve(permit.target()).await?;
@@ -111,7 +119,10 @@ pub async fn carry<C>(
         let begun = hellos(stations, &permit, client, &mut origin, early, &mut record, &mut traffic).await;
         match begun {
             Err(ending) => ending,
-            Ok(()) => copy(client, &mut origin, stations.tunnel.idle, &mut traffic).await,
+            Ok(()) => {
+                let bounds = Bounds { idle: stations.tunnel.idle, upload_cap: permit.rule().upload_cap };
+                copy(client, &mut origin, bounds, &mut traffic).await
+            }
         }
     };
     let ending = tokio::select! {

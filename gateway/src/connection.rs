@@ -31,9 +31,12 @@ use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
 
 use crate::answer;
+use crate::config::ProxyProtocol;
 use crate::connect;
 use crate::connect::Admitted;
 use crate::connect::Stations;
+use crate::listen::proxy_header;
+use crate::listen::proxy_header::ProxyHeaderError;
 use crate::listen::stream::ClientStream;
 use crate::observe::access::Record;
 use crate::parse::request;
@@ -55,19 +58,31 @@ pub struct Speaks {
     pub plain: bool,
     /// TLS, on the same port.
     pub tls: Option<TlsAcceptor>,
+    /// Whose PROXY headers are believed.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
-/// Serves one connection to its end.
+/// Serves one connection to its end. `sender` is whom the socket is connected to; the client itself,
+/// unless a load balancer stands between.
 pub async fn serve(
     stations: Arc<Stations>,
     speaks: Arc<Speaks>,
-    socket: TcpStream,
-    peer: SocketAddr,
+    mut socket: TcpStream,
+    sender: SocketAddr,
     head: Duration,
 ) {
-    let _present = stations.metrics.connection(peer.ip());
     let deadline = Instant::now() + head;
-    match open(&speaks, socket, deadline).await {
+    let peer = match client(&speaks, &mut socket, sender, deadline).await {
+        Ok(Some(peer)) => peer,
+        Ok(None) => return,
+        Err(refusal) => return refused(&stations, Record::new(stations.ids.next(), sender), &refusal),
+    };
+    let _present = stations.metrics.connection(peer.ip());
+    let (opened, _place) = match stations.limits.arrive(peer.ip()) {
+        Ok(place) => (open(&speaks, socket, deadline).await, Some(place)),
+        Err(refusal) => (Opened::Refused(ClientStream::Plain(socket), refusal), None),
+    };
+    match opened {
         Opened::Nothing => {}
         Opened::Refused(mut stream, refusal) => {
             let record = Record::new(stations.ids.next(), peer);
@@ -77,6 +92,39 @@ pub async fn serve(
         }
         Opened::Http(stream) => request(stations, stream, peer, deadline).await,
     }
+}
+
+/// Finds out who the client is: the sender, or whom a trusted sender's PROXY header names. `None` is a
+/// health probe: a connection that ends before its first byte.
+async fn client(
+    speaks: &Speaks,
+    socket: &mut TcpStream,
+    sender: SocketAddr,
+    deadline: Instant,
+) -> Result<Option<SocketAddr>, Refusal> {
+    let Some(rules) = &speaks.proxy_protocol else { return Ok(Some(sender)) };
+    let from = sender.ip().to_canonical();
+    if !rules.trusted.iter().any(|net| net.contains(&from)) {
+        let refusal = Refusal::ProxyHeader("the sender is not listed in `trusted`, and a header is required");
+        return if rules.required { Err(refusal) } else { Ok(Some(sender)) };
+    }
+    let reading = async {
+        let mut first = [0];
+        if !rules.required
+            && !matches!(socket.peek(&mut first).await, Ok(1) if proxy_header::may_begin(first[0]))
+        {
+            return Ok(Some(sender));
+        }
+        match proxy_header::read(socket).await {
+            Ok(named) => Ok(Some(named.unwrap_or(sender))),
+            Err(ProxyHeaderError::Nothing) => Ok(None),
+            Err(ProxyHeaderError::Missing) => Err(Refusal::ProxyHeader("the header is missing")),
+            Err(ProxyHeaderError::Malformed) => Err(Refusal::ProxyHeader("the header is malformed")),
+        }
+    };
+    timeout_at(deadline, reading)
+        .await
+        .unwrap_or(Err(Refusal::ProxyHeader("the header did not arrive in time")))
 }
 
 enum Opened {

@@ -13,6 +13,8 @@ use crate::refusal::Level;
 pub enum Ending {
     /// Both sides closed.
     Finished,
+    /// The client sent more than its rule allows in one tunnel.
+    UploadCap,
     /// Nothing moved in either direction for the idle time.
     Idle,
     /// The client reset the connection, or could no longer be written to.
@@ -50,8 +52,9 @@ pub struct EndingRow {
 
 impl Ending {
     /// Every ending, so that metrics exist before their first event.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Finished,
+        Self::UploadCap,
         Self::Idle,
         Self::ClientReset,
         Self::OriginReset,
@@ -67,10 +70,11 @@ impl Ending {
     /// Returns this ending's row of the table.
     #[rustfmt::skip]
     pub fn row(self) -> EndingRow {
-        use Fault::{Client, Gateway, Network};
+        use Fault::{Client, Gateway, Network, Policy};
         use Level::{Info, Warn};
         let (reason, event, level, fault) = match self {
             Self::Finished     => ("finished", None, Info, None),
+            Self::UploadCap    => ("upload_cap", Some(events::TUNNEL_CUT), Warn, Some(Policy)),
             Self::Idle         => ("idle", Some(events::TUNNEL_CUT), Info, None),
             Self::ClientReset  => ("client_reset", None, Info, Some(Client)),
             Self::OriginReset  => ("origin_reset", None, Info, Some(Network)),

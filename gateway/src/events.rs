@@ -55,6 +55,12 @@ events! {
     TUNNEL_CUT = 117;
     /// The effective policy at start, in one line.
     POLICY = 118;
+    /// A relay failed, refused, or leads back to this gateway.
+    RELAY = 119;
+    /// The process sandbox: in force, or not to be had.
+    SANDBOX = 120;
+    /// A TLS certificate was taken anew, or its new files were not right.
+    CERTIFICATE = 121;
     /// Nothing can be reached until an operator acts; accepting is paused or a part is missing.
     DEGRADED = 300;
     /// An error of the gateway itself.

@@ -34,6 +34,7 @@ use crate::policy::Policy;
 use crate::policy::addresses::Addresses;
 use crate::policy::limits::Limits;
 use crate::policy::passwords::Verified;
+use crate::policy::via::Via;
 
 /// How often limits forget the clients that have been quiet.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -86,7 +87,7 @@ pub enum StartError {
 pub fn prepare(config: &Config) -> Result<Vec<Speaks>, StartError> {
     let speaks = config.listeners.iter().map(|listener| {
         let tls = listener.tls.as_ref().map(tls::acceptor).transpose()?;
-        Ok(Speaks { plain: listener.plain, tls })
+        Ok(Speaks { plain: listener.plain, tls, proxy_protocol: listener.proxy_protocol.clone() })
     });
     speaks.collect()
 }
@@ -98,6 +99,7 @@ impl Gateway {
         let resolver = Resolver::new(&config.dns)?;
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(StartError::Random)?;
+        let via = Via::new(getrandom::u64().map_err(StartError::Random)?);
         let mut listeners = Vec::new();
         for (listener, speaks) in config.listeners.iter().zip(speaks) {
             let (listener, address) = bind(listener.address)?;
@@ -119,6 +121,7 @@ impl Gateway {
             tunnel: config.tunnel.clone(),
             passwords: PasswordWork::new(processors),
             metrics: Arc::new(Metrics::new()?),
+            via,
             ids: RequestIds::default(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),

@@ -33,6 +33,9 @@ pub enum Refusal {
     /// Any method but CONNECT.
     #[error("only CONNECT is answered here")]
     NotConnect,
+    /// A PROXY header that is missing, malformed, or from somebody who may not send one.
+    #[error("PROXY header: {0}")]
+    ProxyHeader(&'static str),
     /// The request head did not arrive in time.
     #[error("the request head did not arrive in time")]
     HeadTimeout,
@@ -84,6 +87,12 @@ pub enum Refusal {
     /// This client holds as many tunnels as it may.
     #[error("this client holds as many tunnels as it may")]
     ClientTunnels,
+    /// The client's role holds as many tunnels as it may.
+    #[error("the client's role holds as many tunnels as it may")]
+    RoleTunnels,
+    /// One network address holds as many connections as it may.
+    #[error("this address holds as many connections as it may")]
+    AddressConnections,
     /// The gateway holds as many tunnels as it may.
     #[error("the gateway holds as many tunnels as it may")]
     GatewayTunnels,
@@ -122,6 +131,24 @@ pub enum Refusal {
     /// No address answered in time.
     #[error("the destination did not answer in time")]
     ConnectTimeout,
+    /// The request came round to this gateway again, through a relay.
+    #[error("the request has come back to this gateway: a relay leads to it")]
+    Loop,
+    /// The relay refuses the destination.
+    #[error("the relay refuses this destination")]
+    RelayDenied,
+    /// The relay refuses the gateway's credentials.
+    #[error("the relay refuses the gateway's credentials")]
+    RelayCredentials,
+    /// The relay failed, or answered with something that is no answer.
+    #[error("the relay failed")]
+    RelayFailed,
+    /// No relay can be reached.
+    #[error("no relay can be reached")]
+    RelayUnreachable,
+    /// No relay answered in time.
+    #[error("the relay did not answer in time")]
+    RelayTimeout,
     /// The gateway itself is at fault.
     #[error("internal error")]
     Internal,
@@ -192,6 +219,7 @@ impl Refusal {
             Self::HostMismatch           => (400, "host_mismatch", events::PROTOCOL, Info, Client, "http_request_error"),
             Self::UnexpectedBody         => (400, "unexpected_body", events::PROTOCOL, Info, Client, "http_request_error"),
             Self::NotHttp(_)             => (400, "not_http", events::PROTOCOL, Info, Client, "http_request_error"),
+            Self::ProxyHeader(_)         => (400, "proxy_header", events::PROTOCOL, Warn, Client, "http_request_error"),
             Self::NotConnect             => (405, "not_connect", events::NOT_CONNECT, Info, Client, "http_request_denied"),
             Self::HeadTimeout            => (408, "head_timeout", events::PROTOCOL, Info, Client, "http_request_error"),
             Self::HeadTooLarge           => (431, "head_too_large", events::PROTOCOL, Info, Client, "http_request_error"),
@@ -208,6 +236,8 @@ impl Refusal {
             Self::StorageAccountDenied   => (403, "storage_account_denied", events::DESTINATION_DENIED, Warn, Policy, "http_request_denied"),
             Self::RateLimited { .. }     => (429, "rate_limited", events::LIMIT, Info, Client, "http_request_denied"),
             Self::ClientTunnels          => (429, "client_tunnels", events::LIMIT, Warn, Client, "connection_limit_reached"),
+            Self::RoleTunnels            => (503, "role_tunnels", events::LIMIT, Warn, Gateway, "connection_limit_reached"),
+            Self::AddressConnections     => (429, "address_connections", events::LIMIT, Warn, Client, "connection_limit_reached"),
             Self::GatewayTunnels         => (503, "gateway_tunnels", events::LIMIT, Error, Gateway, "connection_limit_reached"),
             Self::Draining               => (503, "draining", events::DRAINING, Info, Gateway, "connection_limit_reached"),
             Self::NameNotFound           => (502, "name_not_found", events::NAME_FAILED, Warn, Network, "dns_error"),
@@ -218,6 +248,12 @@ impl Refusal {
             Self::ConnectRefused         => (502, "connect_refused", events::NETWORK, Error, Network, "connection_refused"),
             Self::ConnectUnreachable     => (502, "connect_unreachable", events::NETWORK, Error, Network, "destination_ip_unroutable"),
             Self::ConnectTimeout         => (504, "connect_timeout", events::NETWORK, Error, Network, "connection_timeout"),
+            Self::Loop                   => (508, "loop", events::RELAY, Error, Gateway, "proxy_loop_detected"),
+            Self::RelayDenied            => (403, "relay_denied", events::RELAY, Warn, Policy, "http_request_denied"),
+            Self::RelayCredentials       => (502, "relay_credentials", events::RELAY, Error, Gateway, "proxy_configuration_error"),
+            Self::RelayFailed            => (502, "relay_failed", events::RELAY, Error, Network, "http_protocol_error"),
+            Self::RelayUnreachable       => (502, "relay_unreachable", events::RELAY, Error, Network, "destination_unavailable"),
+            Self::RelayTimeout           => (504, "relay_timeout", events::RELAY, Error, Network, "connection_timeout"),
             Self::Internal               => (500, "internal", events::INTERNAL, Error, Gateway, "proxy_internal_error"),
         };
         Row { status, reason, event, level, fault, proxy_error }
@@ -227,9 +263,11 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::FailedLogins { retry_after } | Self::RateLimited { retry_after } => Some(*retry_after),
-            Self::PasswordWorkBusy | Self::GatewayTunnels | Self::ClientTunnels => {
-                Some(Duration::from_secs(10))
-            }
+            Self::PasswordWorkBusy
+            | Self::GatewayTunnels
+            | Self::RoleTunnels
+            | Self::ClientTunnels
+            | Self::AddressConnections => Some(Duration::from_secs(10)),
             Self::Draining => Some(Duration::from_secs(1)),
             _ => None,
         }
@@ -245,6 +283,7 @@ impl Refusal {
             Self::HostMismatch,
             Self::UnexpectedBody,
             Self::NotHttp(""),
+            Self::ProxyHeader(""),
             Self::NotConnect,
             Self::HeadTimeout,
             Self::HeadTooLarge,
@@ -261,6 +300,8 @@ impl Refusal {
             Self::StorageAccountDenied,
             Self::RateLimited { retry_after },
             Self::ClientTunnels,
+            Self::RoleTunnels,
+            Self::AddressConnections,
             Self::GatewayTunnels,
             Self::Draining,
             Self::NameNotFound,
@@ -271,6 +312,12 @@ impl Refusal {
             Self::ConnectRefused,
             Self::ConnectUnreachable,
             Self::ConnectTimeout,
+            Self::Loop,
+            Self::RelayDenied,
+            Self::RelayCredentials,
+            Self::RelayFailed,
+            Self::RelayUnreachable,
+            Self::RelayTimeout,
             Self::Internal,
         ]
         .into_iter()

@@ -79,7 +79,7 @@ fn add(name: &str, file: &Path) -> anyhow::Result<ExitCode> {
     let hash = StoredHash::of(&Secret::new(password.to_owned()))?;
     let before = if file.exists() { read_text(file)? } else { String::new() };
     let mut lines = without(&before, name);
-    lines.push(format!("{name}:{}", hash.to_phc()));
+    lines.push(format!("{name}:{}", hash.to_text()));
     write(file, &lines)?;
     Ok(ExitCode::SUCCESS)
 }

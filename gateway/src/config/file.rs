@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use bytesize::ByteSize;
 use common::cloud::Cloud;
 use common::host_port::HostName;
 use ipnet::IpNet;
@@ -17,8 +18,10 @@ use super::values::AdminAddress;
 use super::values::BundleName;
 use super::values::FixedAnswer;
 use super::values::Guid;
+use super::values::PercentEncodedWord;
 use super::values::Server;
 use super::values::StorageAccount;
+use crate::policy::accounts::PercentEncoded;
 use crate::policy::pattern::Pattern;
 
 type Duration = Parsed<humantime::Duration>;
@@ -40,6 +43,7 @@ pub(super) struct File {
     pub(super) addresses: Addresses,
     pub(super) tunnel: Tunnel,
     pub(super) limits: Limits,
+    pub(super) passwords: Passwords,
     pub(super) log: Log,
     pub(super) role: BTreeMap<String, Spanned<Role>>,
 }
@@ -50,11 +54,17 @@ pub(super) struct Listener {
     pub(super) address: Parsed<SocketAddr>,
     pub(super) plain: bool,
     pub(super) tls: Option<Spanned<Tls>>,
+    pub(super) proxy_protocol: Option<Spanned<ProxyProtocol>>,
 }
 
 impl Default for Listener {
     fn default() -> Self {
-        Self { address: Parsed(SocketAddr::from(([127, 0, 0, 1], 8080))), plain: true, tls: None }
+        Self {
+            address: Parsed(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            plain: true,
+            tls: None,
+            proxy_protocol: None,
+        }
     }
 }
 
@@ -63,6 +73,31 @@ impl Default for Listener {
 pub(super) struct Tls {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ProxyProtocol {
+    pub(super) trusted: List<IpNet>,
+    pub(super) required: bool,
+}
+
+impl Default for ProxyProtocol {
+    fn default() -> Self {
+        Self { trusted: List::default(), required: true }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Passwords {
+    pub(super) percent_encoded: Parsed<PercentEncodedWord>,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self { percent_encoded: Parsed(PercentEncodedWord(PercentEncoded::Accepted)) }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,6 +166,9 @@ pub(super) struct Limits {
     pub(super) tunnels_per_client: NonZeroU32,
     pub(super) connects_per_second: NonZeroU32,
     pub(super) burst: NonZeroU32,
+    pub(super) connections_per_address: NonZeroU32,
+    pub(super) requests_per_second_per_address: NonZeroU32,
+    pub(super) request_burst_per_address: NonZeroU32,
     pub(super) failed_logins_per_minute: NonZeroU32,
     pub(super) head_timeout: Duration,
 }
@@ -143,6 +181,9 @@ impl Default for Limits {
             tunnels_per_client: number(1_000),
             connects_per_second: number(100),
             burst: number(400),
+            connections_per_address: number(10_000),
+            requests_per_second_per_address: number(500),
+            request_burst_per_address: number(2_000),
             failed_logins_per_minute: number(10),
             head_timeout: seconds(10),
         }
@@ -172,6 +213,8 @@ pub(super) struct Role {
     pub(super) workspaces: Option<List<Guid>>,
     pub(super) storage_accounts: Option<List<StorageAccount>>,
     pub(super) hosts: List<Pattern>,
+    pub(super) upload_caps: BTreeMap<Parsed<Pattern>, Spanned<Parsed<ByteSize>>>,
+    pub(super) tunnels: Option<NonZeroU32>,
 }
 
 impl Default for Role {
@@ -186,6 +229,8 @@ impl Default for Role {
             workspaces: None,
             storage_accounts: None,
             hosts: List::default(),
+            upload_caps: BTreeMap::new(),
+            tunnels: None,
         }
     }
 }

@@ -70,6 +70,17 @@ pub struct Listener {
     pub plain: bool,
     /// Whether TLS is answered, on the same port.
     pub tls: Option<Tls>,
+    /// Whose PROXY headers are believed.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// Whose PROXY headers are believed at a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// Load balancers.
+    pub trusted: Vec<IpNet>,
+    /// Whether every connection must come from one of them, with a header.
+    pub required: bool,
 }
 
 /// Files of a listener's TLS identity.
@@ -180,7 +191,8 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
     let listeners = listeners(&written.listener, source, folder, &mut problems);
     let admin = admin(written.admin, source, &mut problems);
-    let roles = roles::read(&written.role, source, folder, &mut problems);
+    let percent_encoded = written.passwords.percent_encoded.0.0;
+    let roles = roles::read(&written.role, percent_encoded, source, folder, &mut problems);
     if !problems.is_empty() {
         problems.sort_by_key(|problem| (problem.file != source.file, problem.place));
         return Err(Problems(problems));
@@ -204,6 +216,9 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
             tunnels_per_client: limits.tunnels_per_client.get(),
             connects_per_second: limits.connects_per_second,
             burst: limits.burst,
+            connections_per_address: limits.connections_per_address.get(),
+            requests_per_second_per_address: limits.requests_per_second_per_address,
+            request_burst_per_address: limits.request_burst_per_address,
             failed_logins_per_minute: limits.failed_logins_per_minute,
         },
         connections: limits.connections.get(),
@@ -236,11 +251,20 @@ fn listeners(
             }
             Tls { certificate: folder.join(&files.certificate), key: folder.join(&files.key) }
         });
-        listeners.push(Listener { address: written.address.0, plain: written.plain, tls });
+        let proxy_protocol = written.proxy_protocol.as_ref().map(|spanned| {
+            let trusted: Vec<IpNet> = spanned.get_ref().trusted.values().copied().collect();
+            if trusted.is_empty() {
+                let text = "`proxy_protocol` trusts nobody; list the load balancers in `trusted`";
+                problems.push(source.problem(spanned.span(), text));
+            }
+            ProxyProtocol { trusted, required: spanned.get_ref().required }
+        });
+        listeners.push(Listener { address: written.address.0, plain: written.plain, tls, proxy_protocol });
     }
     if listeners.is_empty() {
         let default = file::Listener::default();
-        listeners.push(Listener { address: default.address.0, plain: default.plain, tls: None });
+        let (address, plain) = (default.address.0, default.plain);
+        listeners.push(Listener { address, plain, tls: None, proxy_protocol: None });
     }
     listeners
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use toml::Spanned;
 
+use super::decode::Parsed;
 use super::file;
 use super::problems::Problem;
 use super::problems::Source;
@@ -16,20 +18,23 @@ use super::read_file;
 use super::users;
 use crate::policy::accounts::Account;
 use crate::policy::accounts::Accounts;
+use crate::policy::accounts::PercentEncoded;
 use crate::policy::accounts::Role;
 use crate::policy::destinations::Destinations;
 use crate::policy::destinations::Origin;
 use crate::policy::destinations::Pins;
 use crate::policy::destinations::Rule;
 use crate::policy::passwords::Verified;
+use crate::policy::pattern::Pattern;
 
 /// The roles of a configuration, with their users and networks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Roles {
     /// Each role, in the order of its name.
     pub all: Vec<RoleSummary>,
     users: Vec<Account>,
     networks: Vec<(IpNet, Arc<Role>)>,
+    percent_encoded: PercentEncoded,
 }
 
 /// A role and who belongs to it, for the line printed at start.
@@ -50,12 +55,13 @@ pub struct RoleSummary {
 impl Roles {
     /// Gathers the accounts of all roles.
     pub fn accounts(&self, verified: Arc<Verified>) -> Accounts {
-        Accounts::new(self.users.clone(), self.networks.clone(), verified)
+        Accounts::new(self.users.clone(), self.networks.clone(), self.percent_encoded, verified)
     }
 }
 
 pub(super) fn read(
     written: &BTreeMap<String, Spanned<file::Role>>,
+    percent_encoded: PercentEncoded,
     source: Source<'_>,
     folder: &Path,
     problems: &mut Vec<Problem>,
@@ -65,7 +71,7 @@ pub(super) fn read(
             "there is no role, so nobody could connect; add one, as in `[role.agents]` with `anonymous_from`";
         problems.push(source.problem_of_file(text));
     }
-    let mut roles = Roles::default();
+    let mut roles = Roles { all: Vec::new(), users: Vec::new(), networks: Vec::new(), percent_encoded };
     let mut places = Places::default();
     for (name, spanned) in written {
         let written = spanned.get_ref();
@@ -77,7 +83,11 @@ pub(super) fn read(
             let text = format!("role `{name}` may go nowhere; give it `bundles` or `hosts`");
             problems.push(source.problem(spanned.span(), text));
         }
-        let role = Arc::new(Role { name: name.as_str().into(), destinations: destinations(written, source) });
+        let role = Arc::new(Role {
+            name: name.as_str().into(),
+            destinations: destinations(written, source, problems),
+            tunnels: written.tunnels.map_or(u32::MAX, NonZeroU32::get),
+        });
         for net in &written.anonymous_from.0 {
             places.claim_network(net, name, source, problems);
             roles.networks.push((net.get_ref().trunc(), Arc::clone(&role)));
@@ -108,19 +118,30 @@ pub(super) fn read(
     roles
 }
 
-fn destinations(written: &file::Role, source: Source<'_>) -> Destinations {
+fn destinations(written: &file::Role, source: Source<'_>, problems: &mut Vec<Problem>) -> Destinations {
     let cloud = written.cloud.0;
+    let cap_of =
+        |pattern: &Pattern| written.upload_caps.get(&Parsed(pattern.clone())).map(|cap| cap.get_ref().0.0);
     let bundled = written.bundles.values().flat_map(|bundle| {
         let bundle = bundle.0;
         bundle.hosts_in(cloud).filter_map(|host| {
             let origin = Origin::Bundle { name: bundle.name, purpose: host.purpose };
-            host.pattern.parse().ok().map(|pattern| Rule { pattern, origin })
+            host.pattern.parse().ok().map(|pattern| Rule { upload_cap: cap_of(&pattern), pattern, origin })
         })
     });
     let own = written.hosts.0.iter().map(|host| Rule {
         pattern: host.get_ref().clone(),
         origin: Origin::Configuration(source.place_text(host.span().start).into()),
+        upload_cap: cap_of(host.get_ref()),
     });
+    let rules: Vec<Rule> = bundled.chain(own).collect();
+    for (pattern, cap) in &written.upload_caps {
+        if !rules.iter().any(|rule| rule.pattern == pattern.0) {
+            let text =
+                format!("no host rule of this role is `{}`; write one as `explain` shows it", pattern.0);
+            problems.push(source.problem(cap.span(), text));
+        }
+    }
     let pins = Pins {
         workspaces: written.workspaces.as_ref().map(|ids| ids.values().map(|id| id.0.clone()).collect()),
         storage_accounts: written
@@ -128,7 +149,7 @@ fn destinations(written: &file::Role, source: Source<'_>) -> Destinations {
             .as_ref()
             .map(|names| names.values().map(|name| name.0.clone()).collect()),
     };
-    Destinations::new(bundled.chain(own), pins)
+    Destinations::new(rules, pins)
 }
 
 fn read_users(

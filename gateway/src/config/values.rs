@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use crate::policy::accounts::PercentEncoded;
 use crate::policy::bundles;
 use crate::policy::bundles::Bundle;
 use crate::policy::names::FixedAddress;
@@ -61,6 +62,22 @@ impl FromStr for FixedAnswer {
             .or_else(|_| text.parse().map(|at: SocketAddr| FixedAddress { ip: at.ip(), port: Some(at.port()) }))
             .map(Self)
             .map_err(|_| "write an IP address, as in `20.0.0.1`, or with a port that replaces 443, as in `20.0.0.1:8443`")
+    }
+}
+
+/// Whether percent-encoded passwords are accepted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PercentEncodedWord(pub(super) PercentEncoded);
+
+impl FromStr for PercentEncodedWord {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "accepted" => Ok(Self(PercentEncoded::Accepted)),
+            "refused" => Ok(Self(PercentEncoded::Refused)),
+            _ => Err("write `accepted` or `refused`"),
+        }
     }
 }
 

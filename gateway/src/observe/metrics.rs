@@ -171,9 +171,11 @@ impl Metrics {
             Ending::OriginReset | Ending::OriginNotTls | Ending::OriginClosed | Ending::Drained => {
                 self.errors.inc()
             }
-            Ending::NotTls | Ending::TlsVersion | Ending::ServerName | Ending::HelloTimeout => {
-                self.rejections.inc()
-            }
+            Ending::NotTls
+            | Ending::TlsVersion
+            | Ending::ServerName
+            | Ending::HelloTimeout
+            | Ending::UploadCap => self.rejections.inc(),
         }
     }
 

@@ -13,6 +13,7 @@ use http::header::HOST;
 use http::header::HeaderName;
 use http::header::PROXY_AUTHORIZATION;
 use http::header::TRANSFER_ENCODING;
+use http::header::VIA;
 use http::request::Parts;
 
 use crate::refusal::Refusal;
@@ -24,6 +25,8 @@ pub struct Connect<'a> {
     pub target: HostPort,
     /// The value of `Proxy-Authorization`, if it was sent.
     pub authorization: Option<&'a [u8]>,
+    /// The values of `Via`: the proxies the request has passed.
+    pub via: Vec<&'a [u8]>,
 }
 
 /// Reads a request head as a CONNECT.
@@ -39,7 +42,8 @@ pub fn read(head: &Parts) -> Result<Connect<'_>, Refusal> {
     check_body(&head.headers)?;
     let authorization = at_most_one(&head.headers, &PROXY_AUTHORIZATION)
         .ok_or(Refusal::MalformedRequest("more than one Proxy-Authorization field"))?;
-    Ok(Connect { target, authorization })
+    let via = head.headers.get_all(VIA).iter().map(http::HeaderValue::as_bytes).collect();
+    Ok(Connect { target, authorization, via })
 }
 
 /// Reads the request target, which must be in authority form (RFC 9110 section 7.1).

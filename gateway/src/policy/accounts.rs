@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::basic;
 use super::basic::Credentials;
 use super::destinations::Destinations;
 use super::passwords::Digest;
@@ -28,6 +29,8 @@ pub struct Role {
     pub name: Box<str>,
     /// Where it may go.
     pub destinations: Destinations,
+    /// Most tunnels at once of all its clients.
+    pub tunnels: u32,
 }
 
 /// An identified client. Only [`Accounts`] and a finished [`PasswordCheck`] make one.
@@ -67,6 +70,7 @@ pub struct Accounts {
     decoys: Vec<StoredHash>,
     decoy_choice: RandomState,
     networks: Vec<(IpNet, Arc<Role>)>,
+    percent_encoded: PercentEncoded,
     verified: Arc<Verified>,
 }
 
@@ -79,22 +83,42 @@ pub enum Identity {
     Unproven(PasswordCheck),
 }
 
-/// A password check that has not been run: some 20 ms of work and 19 MiB with the default cost.
+/// A password check that has not been run: some 20 ms of work and 19 MiB with the default cost, twice
+/// that where the credentials have a percent-decoded form.
 pub struct PasswordCheck {
+    tries: Vec<Try>,
+    verified: Arc<Verified>,
+}
+
+/// One form of the credentials against one hash; `client` is whose hash it is, unless it is a decoy.
+struct Try {
     hash: StoredHash,
     credentials: Credentials,
     client: Option<Client>,
     digest: Digest,
-    verified: Arc<Verified>,
+}
+
+/// Whether a password may also be sent as it stands in a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PercentEncoded {
+    /// Passwords are tried as they are sent, and percent-decoded.
+    Accepted,
+    /// Passwords are taken as they are sent.
+    Refused,
 }
 
 impl Accounts {
     /// Gathers the accounts; the most specific network wins where several hold an address.
-    pub fn new(users: Vec<Account>, mut networks: Vec<(IpNet, Arc<Role>)>, verified: Arc<Verified>) -> Self {
+    pub fn new(
+        users: Vec<Account>,
+        mut networks: Vec<(IpNet, Arc<Role>)>,
+        percent_encoded: PercentEncoded,
+        verified: Arc<Verified>,
+    ) -> Self {
         networks.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
         let decoys = users.iter().map(|account| account.hash.clone()).collect();
         let users = users.into_iter().map(|account| (Arc::clone(&account.user), account)).collect();
-        Self { users, decoys, decoy_choice: RandomState::new(), networks, verified }
+        Self { users, decoys, decoy_choice: RandomState::new(), networks, percent_encoded, verified }
     }
 
     /// Says whether any role has users, and so whether credentials can be asked for.
@@ -127,23 +151,28 @@ impl Accounts {
         Some(Client { user: None, role: Arc::clone(role) })
     }
 
-    fn by_password(&self, credentials: Credentials) -> Result<Identity, Refusal> {
+    fn by_password(&self, sent: Credentials) -> Result<Identity, Refusal> {
+        let decoded = match self.percent_encoded {
+            PercentEncoded::Accepted => basic::percent_decoded(&sent),
+            PercentEncoded::Refused => None,
+        };
+        let tries = std::iter::once(sent).chain(decoded).map(|credentials| self.attempt(credentials));
+        let tries = tries.collect::<Option<Vec<Try>>>().ok_or(Refusal::CredentialsRejected)?;
+        let check = PasswordCheck { tries, verified: Arc::clone(&self.verified) };
+        Ok(match check.settled() {
+            Some(client) => Identity::Known(client),
+            None => Identity::Unproven(check),
+        })
+    }
+
+    fn attempt(&self, credentials: Credentials) -> Option<Try> {
         let account = self.users.get(credentials.user.as_str());
         let hash = match account {
             Some(account) => &account.hash,
-            None => self.decoy(&credentials.user).ok_or(Refusal::CredentialsRejected)?,
+            None => self.decoy(&credentials.user)?,
         };
         let digest = self.verified.digest(hash, &credentials);
-        match account.map(client_of) {
-            Some(client) if self.verified.knows(digest) => Ok(Identity::Known(client)),
-            client => Ok(Identity::Unproven(PasswordCheck {
-                hash: hash.clone(),
-                credentials,
-                client,
-                digest,
-                verified: Arc::clone(&self.verified),
-            })),
-        }
+        Some(Try { hash: hash.clone(), credentials, client: account.map(client_of), digest })
     }
 
     /// Returns the hash that stands in for an unknown user: always the same one for the same name.
@@ -169,21 +198,22 @@ fn client_of(account: &Account) -> Client {
 }
 
 impl PasswordCheck {
-    /// Returns the client if the same credentials were verified since this check was made.
+    /// Returns the client if one of its forms was verified before.
     pub fn settled(&self) -> Option<Client> {
-        self.client.as_ref().filter(|_| self.verified.knows(self.digest)).cloned()
+        let known = self.tries.iter().find(|one| one.client.is_some() && self.verified.knows(one.digest))?;
+        known.client.clone()
     }
 
     /// Runs the check. Slow on purpose: call it off the runtime.
     pub fn run(self) -> Result<Client, Refusal> {
-        let right = self.hash.verify(&self.credentials.password);
-        match self.client {
-            Some(client) if right => {
-                self.verified.remember(self.digest);
-                Ok(client)
+        for one in self.tries {
+            let right = one.hash.verify(&one.credentials.password);
+            if let Some(client) = one.client.filter(|_| right) {
+                self.verified.remember(one.digest);
+                return Ok(client);
             }
-            _ => Err(Refusal::CredentialsRejected),
         }
+        Err(Refusal::CredentialsRejected)
     }
 }
 
@@ -201,7 +231,7 @@ mod tests {
     const SALT: &str = "$argon2id$v=19$m=256,t=1,p=1$c29tZXNhbHQ$";
 
     fn role(name: &str) -> Arc<Role> {
-        Arc::new(Role { name: name.into(), destinations: Destinations::default() })
+        Arc::new(Role { name: name.into(), destinations: Destinations::default(), tunnels: u32::MAX })
     }
 
     fn account(user: &str, password: &str, role: &Arc<Role>) -> Account {
@@ -224,7 +254,7 @@ mod tests {
     fn accounts(users: Vec<Account>, networks: &[(&str, &Arc<Role>)]) -> Accounts {
         let networks =
             networks.iter().map(|(net, role)| (net.parse().expect("a range"), Arc::clone(role))).collect();
-        Accounts::new(users, networks, Arc::new(Verified::new([1; 32])))
+        Accounts::new(users, networks, PercentEncoded::Accepted, Arc::new(Verified::new([1; 32])))
     }
 
     fn prove(identity: Result<Identity, Refusal>) -> Result<Client, Refusal> {
@@ -261,6 +291,18 @@ mod tests {
             prove(accounts.identify(offered("eve", "pw"), OUTSIDE)).map(|_| ()),
             Err(Refusal::CredentialsRejected)
         );
+    }
+
+    #[test]
+    fn a_password_is_right_in_its_own_form_and_percent_encoded_and_a_wrong_one_in_neither() {
+        let mut accounts = accounts(vec![account("ann", "p@ss", &role("agents"))], &[]);
+        assert!(prove(accounts.identify(offered("ann", "p@ss"), OUTSIDE)).is_ok());
+        assert!(prove(accounts.identify(offered("ann", "p%40ss"), OUTSIDE)).is_ok());
+        assert!(matches!(accounts.identify(offered("ann", "p%40ss"), OUTSIDE), Ok(Identity::Known(_))));
+        assert!(prove(accounts.identify(offered("ann", "p%2540ss"), OUTSIDE)).is_err());
+        accounts.percent_encoded = PercentEncoded::Refused;
+        assert!(matches!(accounts.identify(offered("ann", "p%40ss"), OUTSIDE), Ok(Identity::Unproven(_))));
+        assert!(prove(accounts.identify(offered("ann", "p%40ss"), OUTSIDE)).is_err());
     }
 
     #[test]

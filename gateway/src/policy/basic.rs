@@ -10,6 +10,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use common::secret::Secret;
+use percent_encoding::percent_decode_str;
 
 /// Longest value of the field that is looked at, in bytes.
 pub const LONGEST_VALUE: usize = 2048;
@@ -35,14 +36,24 @@ pub fn read(value: &[u8]) -> Option<Credentials> {
     }
     let decoded = STANDARD.decode(encoded.trim_matches(' ')).ok()?;
     let text = String::from_utf8(decoded).ok()?;
-    if text.chars().any(char::is_control) {
-        return None;
-    }
     let (user, password) = text.split_once(':')?;
-    if user.is_empty() {
-        return None;
-    }
-    Some(Credentials { user: user.to_owned(), password: Secret::new(password.to_owned()) })
+    credentials(user, password)
+}
+
+/// Returns the credentials with user and password percent-decoded once, if that makes a difference.
+///
+/// The legacy Linux agent sends its proxy password as it stands in the proxy value in one phase and
+/// percent-decoded in the other, so one of its two spellings is never the password itself.
+pub fn percent_decoded(sent: &Credentials) -> Option<Credentials> {
+    let decode = |text| percent_decode_str(text).decode_utf8().ok();
+    let (user, password) = (decode(&sent.user)?, decode(sent.password.expose())?);
+    let decoded = credentials(&user, &password).filter(|_| !user.contains(':'))?;
+    (decoded != *sent).then_some(decoded)
+}
+
+fn credentials(user: &str, password: &str) -> Option<Credentials> {
+    let sound = !user.is_empty() && !user.contains(char::is_control) && !password.contains(char::is_control);
+    sound.then(|| Credentials { user: user.to_owned(), password: Secret::new(password.to_owned()) })
 }
 
 #[cfg(test)]
@@ -94,6 +105,19 @@ mod tests {
         ];
         for value in cases {
             assert_eq!(pair(value), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn percent_decoding_is_done_once_and_only_where_it_makes_a_difference() {
+        let decoded = |password: &str| {
+            let sent = Credentials { user: "ann".to_owned(), password: Secret::new(password.to_owned()) };
+            percent_decoded(&sent).map(|c| c.password.expose().to_owned())
+        };
+        assert_eq!(decoded("p%40ss"), Some("p@ss".to_owned()));
+        assert_eq!(decoded("p%2540ss"), Some("p%40ss".to_owned()));
+        for same in ["p@ss", "100%", "%zz", "p%00ss", "%ff", "p%0ass"] {
+            assert_eq!(decoded(same), None, "{same}");
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Rule {
     pub pattern: Pattern,
     /// Where it stands.
     pub origin: Origin,
+    /// Most bytes a client may send in one tunnel under this rule.
+    pub upload_cap: Option<u64>,
 }
 
 /// Where a rule was written.
@@ -144,6 +146,7 @@ mod tests {
         let rules = patterns.iter().map(|text| Rule {
             pattern: text.parse().expect("a pattern"),
             origin: Origin::Configuration("test:1:1".into()),
+            upload_cap: None,
         });
         Destinations::new(rules, pins)
     }

@@ -1,10 +1,12 @@
-//! How much: failed logins by network, CONNECTs and tunnels by client, tunnels in all.
+//! How much: connections, requests and failed logins by network address; CONNECTs and tunnels by client;
+//! tunnels by role and in all.
 //!
 //! Rates are governor's (GCRA). A network that failed too often is barred from *unproven* credentials
 //! only: clients whose password was verified before never knock, so one misconfigured agent behind an
 //! address translator does not lock out its neighbours. IPv6 addresses count by their /64.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
@@ -21,6 +23,7 @@ use governor::clock::DefaultClock;
 use governor::clock::Reference;
 
 use super::accounts::Client;
+use super::accounts::Role;
 use crate::refusal::Refusal;
 
 /// The numbers an operator sets.
@@ -34,6 +37,12 @@ pub struct Settings {
     pub connects_per_second: NonZeroU32,
     /// CONNECTs of one client at once, above the rate.
     pub burst: NonZeroU32,
+    /// Connections at once from one network address.
+    pub connections_per_address: u32,
+    /// Requests a second from one network address, in the long run, before anything else is looked at.
+    pub requests_per_second_per_address: NonZeroU32,
+    /// Requests at once from one network address, above the rate.
+    pub request_burst_per_address: NonZeroU32,
     /// Failed logins a minute from one network address before it is barred.
     pub failed_logins_per_minute: NonZeroU32,
 }
@@ -77,15 +86,18 @@ type Instant = <DefaultClock as Clock>::Instant;
 pub struct Limits {
     settings: Settings,
     clock: DefaultClock,
+    requests: DefaultKeyedRateLimiter<NetworkKey>,
     connects: DefaultKeyedRateLimiter<ClientKey>,
     failures: DefaultKeyedRateLimiter<NetworkKey>,
     barred: Mutex<HashMap<NetworkKey, Instant>>,
     tunnels: Mutex<Tunnels>,
+    connections: Mutex<HashMap<NetworkKey, u32>>,
 }
 
 #[derive(Default)]
 struct Tunnels {
     all: u32,
+    by_role: HashMap<Box<str>, u32>,
     by_client: HashMap<ClientKey, u32>,
 }
 
@@ -97,21 +109,51 @@ pub struct Knock(NetworkKey);
 pub struct Slot {
     limits: Arc<Limits>,
     key: ClientKey,
+    role: Box<str>,
+}
+
+/// A connection's place among those of its address, given back when dropped.
+pub struct Arrival {
+    limits: Arc<Limits>,
+    key: NetworkKey,
 }
 
 impl Limits {
     /// Makes fresh counters.
     pub fn new(settings: Settings) -> Self {
+        let requests = Quota::per_second(settings.requests_per_second_per_address)
+            .allow_burst(settings.request_burst_per_address);
         let connects = Quota::per_second(settings.connects_per_second).allow_burst(settings.burst);
         let failures = Quota::per_minute(settings.failed_logins_per_minute);
         Self {
             clock: DefaultClock::default(),
+            requests: RateLimiter::keyed(requests),
             connects: RateLimiter::keyed(connects),
             failures: RateLimiter::keyed(failures),
             barred: Mutex::default(),
             tunnels: Mutex::default(),
+            connections: Mutex::default(),
             settings,
         }
+    }
+
+    /// Gives a connection its place, within the number of its address.
+    pub fn arrive(self: &Arc<Self>, from: IpAddr) -> Result<Arrival, Refusal> {
+        let key = NetworkKey::of(from);
+        let mut connections = lock(&self.connections);
+        let open = connections.entry(key).or_default();
+        if *open >= self.settings.connections_per_address {
+            return Err(Refusal::AddressConnections);
+        }
+        *open += 1;
+        Ok(Arrival { limits: Arc::clone(self), key })
+    }
+
+    /// Lets a network address make a request, within its rate.
+    pub fn request(&self, from: IpAddr) -> Result<(), Refusal> {
+        self.requests
+            .check_key(&NetworkKey::of(from))
+            .map_err(|until| Refusal::RateLimited { retry_after: until.wait_time_from(self.clock.now()) })
     }
 
     /// Lets a network try a password, unless it failed too often of late.
@@ -134,7 +176,7 @@ impl Limits {
     }
 
     /// Gives a client a slot, within its rate and the numbers of tunnels.
-    pub fn admit(self: &Arc<Self>, key: ClientKey) -> Result<Slot, Refusal> {
+    pub fn admit(self: &Arc<Self>, key: ClientKey, role: &Role) -> Result<Slot, Refusal> {
         if let Err(until) = self.connects.check_key(&key) {
             return Err(Refusal::RateLimited { retry_after: until.wait_time_from(self.clock.now()) });
         }
@@ -142,13 +184,18 @@ impl Limits {
         if tunnels.all >= self.settings.tunnels {
             return Err(Refusal::GatewayTunnels);
         }
+        let of_role = tunnels.by_role.get(&role.name).copied().unwrap_or_default();
+        if of_role >= role.tunnels {
+            return Err(Refusal::RoleTunnels);
+        }
         let held = tunnels.by_client.get(&key).copied().unwrap_or_default();
         if held >= self.settings.tunnels_per_client {
             return Err(Refusal::ClientTunnels);
         }
         tunnels.all += 1;
+        tunnels.by_role.insert(role.name.clone(), of_role + 1);
         tunnels.by_client.insert(key.clone(), held + 1);
-        Ok(Slot { limits: Arc::clone(self), key })
+        Ok(Slot { limits: Arc::clone(self), key, role: role.name.clone() })
     }
 
     /// Returns how many slots are taken.
@@ -160,6 +207,8 @@ impl Limits {
     pub fn sweep(&self) {
         let now = self.clock.now();
         lock(&self.barred).retain(|_, until| *until > now);
+        self.requests.retain_recent();
+        self.requests.shrink_to_fit();
         self.connects.retain_recent();
         self.failures.retain_recent();
         self.connects.shrink_to_fit();
@@ -171,11 +220,22 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut tunnels = lock(&self.limits.tunnels);
         tunnels.all = tunnels.all.saturating_sub(1);
-        if let Some(held) = tunnels.by_client.get_mut(&self.key) {
-            *held = held.saturating_sub(1);
-            if *held == 0 {
-                tunnels.by_client.remove(&self.key);
-            }
+        give_back(&mut tunnels.by_role, &self.role);
+        give_back(&mut tunnels.by_client, &self.key);
+    }
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        give_back(&mut lock(&self.limits.connections), &self.key);
+    }
+}
+
+fn give_back<K: Hash + Eq>(counts: &mut HashMap<K, u32>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
         }
     }
 }
@@ -187,6 +247,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::destinations::Destinations;
 
     fn limits(change: impl FnOnce(&mut Settings)) -> Arc<Limits> {
         let number = |n| NonZeroU32::new(n).expect("not zero");
@@ -195,10 +256,21 @@ mod tests {
             tunnels_per_client: 100,
             connects_per_second: number(1000),
             burst: number(1000),
+            connections_per_address: 3,
+            requests_per_second_per_address: number(1),
+            request_burst_per_address: number(5),
             failed_logins_per_minute: number(3),
         };
         change(&mut settings);
         Arc::new(Limits::new(settings))
+    }
+
+    fn role(tunnels: u32) -> Role {
+        Role { name: "agents".into(), destinations: Destinations::default(), tunnels }
+    }
+
+    fn admit(limits: &Arc<Limits>, name: &str) -> Result<Slot, Refusal> {
+        limits.admit(user(name), &role(u32::MAX))
     }
 
     fn user(name: &str) -> ClientKey {
@@ -208,14 +280,37 @@ mod tests {
     #[test]
     fn s05_exactly_as_many_tunnels_are_admitted_as_allowed_and_the_counts_return_to_zero() {
         let limits = limits(|s| (s.tunnels, s.tunnels_per_client) = (5, 3));
-        let mut slots: Vec<Slot> = (0..3).map(|_| limits.admit(user("ann")).expect("within")).collect();
-        assert_eq!(limits.admit(user("ann")).err(), Some(Refusal::ClientTunnels));
-        slots.extend((0..2).map(|_| limits.admit(user("bob")).expect("within")));
-        assert_eq!(limits.admit(user("eve")).err(), Some(Refusal::GatewayTunnels));
+        let mut slots: Vec<Slot> = (0..3).map(|_| admit(&limits, "ann").expect("within")).collect();
+        assert_eq!(admit(&limits, "ann").err(), Some(Refusal::ClientTunnels));
+        slots.extend((0..2).map(|_| admit(&limits, "bob").expect("within")));
+        assert_eq!(admit(&limits, "eve").err(), Some(Refusal::GatewayTunnels));
         slots.clear();
         assert_eq!(limits.tunnels(), 0);
         assert!(lock(&limits.tunnels).by_client.is_empty());
-        assert!(limits.admit(user("ann")).is_ok());
+        assert!(admit(&limits, "ann").is_ok());
+    }
+
+    #[test]
+    fn a_role_has_its_own_number_of_tunnels() {
+        let limits = limits(|_| ());
+        let held = limits.admit(user("ann"), &role(1)).expect("within");
+        assert_eq!(limits.admit(user("bob"), &role(1)).err(), Some(Refusal::RoleTunnels));
+        drop(held);
+        assert!(limits.admit(user("bob"), &role(1)).is_ok());
+    }
+
+    #[test]
+    fn one_address_has_its_own_number_of_connections_and_its_own_rate_of_requests() {
+        let limits = limits(|_| ());
+        let (here, there) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        let mut places: Vec<Arrival> = (0..3).map(|_| limits.arrive(here).expect("within")).collect();
+        assert_eq!(limits.arrive(here).err(), Some(Refusal::AddressConnections));
+        assert!(limits.arrive(there).is_ok());
+        places.pop();
+        assert!(limits.arrive(here).is_ok());
+        let verdicts = (0..6).map(|_| limits.request(here).is_ok()).collect::<Vec<_>>();
+        assert_eq!(verdicts, [true, true, true, true, true, false]);
+        assert!(limits.request(there).is_ok());
     }
 
     #[test]
@@ -224,10 +319,10 @@ mod tests {
             s.connects_per_second = NonZeroU32::MIN;
             s.burst = NonZeroU32::new(2).expect("not zero");
         });
-        let verdicts: Vec<_> = (0..3).map(|_| limits.admit(user("ann")).map(|_| ())).collect();
+        let verdicts: Vec<_> = (0..3).map(|_| admit(&limits, "ann").map(|_| ())).collect();
         assert_eq!(&verdicts[..2], &[Ok(()), Ok(())]);
         assert!(matches!(verdicts[2], Err(Refusal::RateLimited { retry_after }) if !retry_after.is_zero()));
-        assert!(limits.admit(user("bob")).is_ok());
+        assert!(admit(&limits, "bob").is_ok());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Password hashes, and the memory of passwords that were verified.
 //!
-//! A hash is a PHC string of argon2id. Verifying one is meant to be slow (some 20 ms and 19 MiB with
-//! the default cost), so a password that was verified once is remembered by a keyed digest over the
+//! A hash is a PHC string of argon2id, or a bcrypt string as `htpasswd -B` writes it. Verifying one is meant
+//! to be slow (some 20 ms and 19 MiB with argon2id's default cost), so a password that was verified once is remembered by a keyed digest over the
 //! stored hash, the user and the password. The key lives as long as the process and is never shown; a
 //! changed or removed hash changes the digest, so a reload forgets by itself.
 
@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use argon2::Algorithm;
 use argon2::Argon2;
 use argon2::PasswordHasher;
 use argon2::PasswordVerifier;
@@ -30,26 +29,43 @@ pub const MOST_REMEMBERED: usize = 20_000;
 /// Highest memory cost of a hash that is accepted, in KiB: 256 MiB.
 pub const HIGHEST_MEMORY: u32 = 256 * 1024;
 
-/// A stored password hash: a PHC string of argon2id. It cannot be printed.
+/// Highest cost of a bcrypt hash that is accepted: some 300 ms of work.
+pub const HIGHEST_BCRYPT: u32 = 12;
+
+/// A stored password hash: argon2id or bcrypt. It cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct StoredHash(Arc<phc::PasswordHash>);
+pub struct StoredHash(Kind);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Kind {
+    Argon2id(Arc<phc::PasswordHash>),
+    Bcrypt(Arc<str>),
+}
 
 impl StoredHash {
     /// Hashes a new password with a random salt and the default cost (19 MiB, 2 passes, 1 lane).
     pub fn of(password: &Secret) -> Result<Self, HashError> {
         let hash =
             Argon2::default().hash_password(password.expose().as_bytes()).map_err(|_| HashError::Cost)?;
-        Ok(Self(Arc::new(hash)))
+        Ok(Self(Kind::Argon2id(Arc::new(hash))))
     }
 
     /// Says whether the password is the one that was hashed. Slow on purpose: call it off the runtime.
     pub fn verify(&self, password: &Secret) -> bool {
-        Argon2::default().verify_password(password.expose().as_bytes(), &*self.0).is_ok()
+        let password = password.expose().as_bytes();
+        match &self.0 {
+            Kind::Argon2id(hash) => Argon2::default().verify_password(password, &**hash).is_ok(),
+            // bcrypt looks at 72 bytes; a longer password is refused, not cut.
+            Kind::Bcrypt(hash) => bcrypt::non_truncating_verify(password, hash).unwrap_or(false),
+        }
     }
 
-    /// Returns the PHC string, for the users file.
-    pub fn to_phc(&self) -> String {
-        self.0.to_string()
+    /// Returns the hash as it stands in the users file.
+    pub fn to_text(&self) -> String {
+        match &self.0 {
+            Kind::Argon2id(hash) => hash.to_string(),
+            Kind::Bcrypt(hash) => hash.to_string(),
+        }
     }
 }
 
@@ -62,14 +78,18 @@ impl fmt::Debug for StoredHash {
 /// Why a text is no usable password hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HashError {
-    /// Not a PHC string.
-    #[error("this is no PHC string; make the line with `la-gateway users add`")]
-    NotPhc,
+    /// Neither a PHC string nor bcrypt.
+    #[error("this is no password hash; make the line with `la-gateway users add` or `htpasswd -B`")]
+    NotAHash,
     /// Another algorithm.
-    #[error("only argon2id hashes are accepted; make the line with `la-gateway users add`")]
-    NotArgon2id,
+    #[error(
+        "only argon2id and bcrypt are accepted; make the line with `la-gateway users add` or `htpasswd -B`"
+    )]
+    Algorithm,
     /// Parameters that are not valid or too dear.
-    #[error("the hash's cost is not valid, or needs more than 256 MiB")]
+    #[error(
+        "the hash's cost is not valid, or too high: more than 256 MiB (argon2id), or more than 12 (bcrypt)"
+    )]
     Cost,
 }
 
@@ -77,15 +97,22 @@ impl FromStr for StoredHash {
     type Err = HashError;
 
     fn from_str(text: &str) -> Result<Self, HashError> {
-        let hash = phc::PasswordHash::new(text).map_err(|_| HashError::NotPhc)?;
-        if Algorithm::try_from(hash.algorithm.as_str()) != Ok(Algorithm::Argon2id) {
-            return Err(HashError::NotArgon2id);
+        if ["$2y$", "$2b$", "$2a$"].iter().any(|prefix| text.starts_with(prefix)) {
+            let parts: bcrypt::HashParts = text.parse().map_err(|_| HashError::NotAHash)?;
+            return match parts.get_cost() {
+                4..=HIGHEST_BCRYPT => Ok(Self(Kind::Bcrypt(text.into()))),
+                _ => Err(HashError::Cost),
+            };
+        }
+        let hash = phc::PasswordHash::new(text).map_err(|_| HashError::NotAHash)?;
+        if argon2::Algorithm::try_from(hash.algorithm.as_str()) != Ok(argon2::Algorithm::Argon2id) {
+            return Err(HashError::Algorithm);
         }
         let params = argon2::Params::try_from(&hash).map_err(|_| HashError::Cost)?;
         if params.m_cost() > HIGHEST_MEMORY || hash.hash.is_none() || hash.salt.is_none() {
             return Err(HashError::Cost);
         }
-        Ok(Self(Arc::new(hash)))
+        Ok(Self(Kind::Argon2id(Arc::new(hash))))
     }
 }
 
@@ -107,9 +134,10 @@ impl Verified {
 
     /// Returns the digest of credentials against a stored hash.
     pub fn digest(&self, hash: &StoredHash, credentials: &Credentials) -> Digest {
-        let phc = hash.to_phc();
+        let stored = hash.to_text();
         let mut mac = Blake2sMac256::new(&self.key.into());
-        for part in [phc.as_bytes(), credentials.user.as_bytes(), credentials.password.expose().as_bytes()] {
+        for part in [stored.as_bytes(), credentials.user.as_bytes(), credentials.password.expose().as_bytes()]
+        {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }
@@ -152,22 +180,37 @@ mod tests {
     #[test]
     fn a_password_is_verified_against_its_own_hash_only() {
         let hash = StoredHash::of(&Secret::new("p@ss:wörd".to_owned())).expect("hashes");
-        let read: StoredHash = hash.to_phc().parse().expect("reads back");
+        let read: StoredHash = hash.to_text().parse().expect("reads back");
         assert!(read.verify(&Secret::new("p@ss:wörd".to_owned())));
         assert!(!read.verify(&Secret::new("p@ss:word".to_owned())));
         assert_eq!(format!("{hash:?}"), "[hash]");
     }
 
     #[test]
+    fn a_line_of_htpasswd_with_bcrypt_is_verified_and_72_bytes_are_the_most() {
+        // Made by Apache's own tool: `htpasswd -nbBC 5 ann 'p@ss:word'`.
+        let hash: StoredHash =
+            "$2y$05$31E4mE/gbiO44u6hDpRSd.WThdv/m3.iWE9rOeug3PvTF4l/z325C".parse().expect("a hash");
+        assert!(hash.verify(&Secret::new("p@ss:word".to_owned())));
+        assert!(!hash.verify(&Secret::new("p@ss:wore".to_owned())));
+        let long = "x".repeat(72);
+        let hash: StoredHash = bcrypt::hash(&long, 4).expect("hashes").parse().expect("a hash");
+        assert!(!hash.verify(&Secret::new(format!("{long}y"))));
+    }
+
+    #[test]
     fn other_algorithms_and_broken_strings_are_refused_with_what_to_do() {
         let salt = "$c29tZXNhbHQ$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
         let cases = [
-            (String::new(), HashError::NotPhc),
-            ("secret".to_owned(), HashError::NotPhc),
-            (format!("$argon2i$v=19$m=256,t=1,p=1{salt}"), HashError::NotArgon2id),
-            (format!("$argon2d$v=19$m=256,t=1,p=1{salt}"), HashError::NotArgon2id),
+            (String::new(), HashError::NotAHash),
+            ("secret".to_owned(), HashError::NotAHash),
+            (format!("$argon2i$v=19$m=256,t=1,p=1{salt}"), HashError::Algorithm),
+            (format!("$argon2d$v=19$m=256,t=1,p=1{salt}"), HashError::Algorithm),
             (format!("$argon2id$v=19$m=4194304,t=1,p=1{salt}"), HashError::Cost),
             ("$argon2id$v=19$m=256,t=1,p=1".to_owned(), HashError::Cost),
+            ("$2y$05$short".to_owned(), HashError::NotAHash),
+            ("$2y$20$c29tZXNhbHRzb21lc2FsdOu3F0oVvTz3mOaXxMfOZPkZ8QYbW3vHa".to_owned(), HashError::Cost),
+            ("$apr1$salt$hash".to_owned(), HashError::NotAHash),
         ];
         for (text, expected) in cases {
             assert_eq!(text.parse::<StoredHash>(), Err(expected), "{text}");

@@ -17,12 +17,12 @@ use std::str::FromStr;
 use common::host_port::HostName;
 
 /// A host pattern in its normal form (lower case).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern {
     labels: Box<[Label]>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Label {
     Workspace,
     Account,

@@ -36,14 +36,25 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
 
+/// How long and how much a tunnel may go on.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Longest time without progress in either direction.
+    pub idle: Duration,
+    /// Most bytes from the client, those counted before the copy included.
+    pub upload_cap: Option<u64>,
+}
+
 /// Carries bytes between a client and an origin, and says how it ended. `traffic` counts what was
 /// delivered; it is right at every await, so dropping the future loses no count.
-pub async fn copy<C, O>(client: &mut C, origin: &mut O, idle: Duration, traffic: &mut Traffic) -> Ending
+pub async fn copy<C, O>(client: &mut C, origin: &mut O, bounds: Bounds, traffic: &mut Traffic) -> Ending
 where
     C: AsyncRead + AsyncWrite + Unpin,
     O: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut up, mut down) = (Direction::default(), Direction::default());
+    let idle = bounds.idle;
+    let mut up = Direction::new(bounds.upload_cap);
+    let mut down = Direction::new(None);
     let mut last_progress = Instant::now();
     let mut alarm = pin!(sleep(idle));
     poll_fn(|cx| {
@@ -52,6 +63,9 @@ where
         let upward = up.poll(cx, client, origin, &mut traffic.up);
         let downward = down.poll(cx, origin, client, &mut traffic.down);
         match (upward, downward) {
+            (Poll::Ready(Err(Side::Cap)), _) | (_, Poll::Ready(Err(Side::Cap))) => {
+                return Poll::Ready(Ending::UploadCap);
+            }
             (Poll::Ready(Err(Side::Sender)), _) | (_, Poll::Ready(Err(Side::Receiver))) => {
                 return Poll::Ready(Ending::ClientReset);
             }
@@ -76,29 +90,39 @@ where
     .await
 }
 
-/// Which end of a direction broke.
+/// Which end of a direction broke, or that it has carried all it may.
 enum Side {
     Sender,
     Receiver,
+    Cap,
 }
 
-#[derive(Default)]
 struct Direction {
     state: State,
+    most: u64,
     unflushed: bool,
     kept: Vec<u8>,
     written: usize,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    #[default]
     Open,
     Closing,
     Closed,
 }
 
 impl Direction {
+    fn new(most: Option<u64>) -> Self {
+        Self {
+            state: State::Open,
+            most: most.unwrap_or(u64::MAX),
+            unflushed: false,
+            kept: Vec::new(),
+            written: 0,
+        }
+    }
+
     fn poll<S, R>(
         &mut self,
         cx: &mut Context<'_>,
@@ -153,6 +177,9 @@ impl Direction {
             if rest.is_empty() {
                 self.state = State::Closing;
                 return Ok(Poll::Ready(()));
+            }
+            if rest.len() as u64 > self.most.saturating_sub(*count) {
+                return Err(Side::Cap);
             }
             while !rest.is_empty() {
                 match Pin::new(&mut *to).poll_write(cx, rest) {
