@@ -21,4 +21,5 @@ pub mod observe;
 pub mod parse;
 pub mod policy;
 pub mod refusal;
+pub mod sandbox;
 pub mod tunnel;

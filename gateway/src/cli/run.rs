@@ -8,18 +8,25 @@ use la_gateway::events;
 use la_gateway::gateway::Gateway;
 use la_gateway::gateway::StartError;
 use la_gateway::observe::log;
+use la_gateway::sandbox;
+use la_gateway::sandbox::Openings;
+use la_gateway::sandbox::RulesetError;
+use la_gateway::sandbox::Sandbox;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use tracing::info;
+use tracing::warn;
 
 use super::EX_CONFIG;
 use super::count;
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let sandbox = config.sandbox.then(|| sandbox::close(&Openings::of(&config)));
     let writer = log::start(config.log);
+    say(sandbox);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         let gateway = match Gateway::bind(&config, Some(writer.dropped())) {
@@ -44,6 +51,21 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
             stop.cancel();
         }
     })
+}
+
+fn say(sandbox: Option<Result<Sandbox, RulesetError>>) {
+    let id = events::SANDBOX.0;
+    match sandbox {
+        Some(Ok(Sandbox::Full)) => {
+            info!(event_id = id, "sandbox: in force (files read-only, TCP to few ports)")
+        }
+        Some(Ok(Sandbox::Partial)) => {
+            warn!(event_id = id, "sandbox: in part; this kernel cannot limit TCP (Linux 6.7 can)");
+        }
+        Some(Ok(Sandbox::Absent)) => warn!(event_id = id, "sandbox: none; this kernel has no Landlock"),
+        Some(Err(error)) => warn!(event_id = id, "sandbox: none; {error}"),
+        None => info!(event_id = id, "sandbox: off in the configuration"),
+    }
 }
 
 fn not_started(error: &StartError) -> ExitCode {

@@ -44,6 +44,7 @@ pub(super) struct File {
     pub(super) tunnel: Tunnel,
     pub(super) limits: Limits,
     pub(super) passwords: Passwords,
+    pub(super) sandbox: Sandbox,
     pub(super) log: Log,
     pub(super) role: BTreeMap<String, Spanned<Role>>,
 }
@@ -187,6 +188,18 @@ impl Default for Limits {
             failed_logins_per_minute: number(10),
             head_timeout: seconds(10),
         }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Sandbox {
+    pub(super) enabled: bool,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Config {
     pub connections: u32,
     /// How long a client may take to send its request head, TLS handshake included.
     pub head_timeout: Duration,
+    /// Whether the process shuts itself in after start.
+    pub sandbox: bool,
     /// Form and level of the records.
     pub log: Log,
     /// Roles with their users and networks.
@@ -90,6 +92,13 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Private key, PEM.
     pub key: PathBuf,
+}
+
+impl Tls {
+    /// Returns every file that is named.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [self.certificate.as_path(), self.key.as_path()].into_iter()
+    }
 }
 
 /// The admin listener.
@@ -223,6 +232,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         },
         connections: limits.connections.get(),
         head_timeout: *limits.head_timeout.0,
+        sandbox: written.sandbox.enabled,
         log: Log { format: written.log.format, level: written.log.level },
         roles,
         file: file.map(Path::to_owned),

@@ -32,6 +32,8 @@ use crate::policy::pattern::Pattern;
 pub struct Roles {
     /// Each role, in the order of its name.
     pub all: Vec<RoleSummary>,
+    /// The users files that were read.
+    pub users_files: Vec<PathBuf>,
     users: Vec<Account>,
     networks: Vec<(IpNet, Arc<Role>)>,
     percent_encoded: PercentEncoded,
@@ -71,7 +73,13 @@ pub(super) fn read(
             "there is no role, so nobody could connect; add one, as in `[role.agents]` with `anonymous_from`";
         problems.push(source.problem_of_file(text));
     }
-    let mut roles = Roles { all: Vec::new(), users: Vec::new(), networks: Vec::new(), percent_encoded };
+    let mut roles = Roles {
+        all: Vec::new(),
+        users_files: Vec::new(),
+        users: Vec::new(),
+        networks: Vec::new(),
+        percent_encoded,
+    };
     let mut places = Places::default();
     for (name, spanned) in written {
         let written = spanned.get_ref();
@@ -94,6 +102,7 @@ pub(super) fn read(
         }
         let users = written.users_file.as_ref().map(|file| read_users(file, folder, source, problems));
         let users = users.unwrap_or_default();
+        roles.users_files.extend(written.users_file.as_ref().map(|file| folder.join(file.get_ref())));
         let count = users.len();
         for user in users {
             match places.claim_user(&user.name, name) {
