@@ -38,6 +38,8 @@ use crate::policy::via::Via;
 
 /// How often limits forget the clients that have been quiet.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How often names that are about to expire are looked for.
+const REFRESH: Duration = Duration::from_secs(1);
 
 /// A gateway whose listeners are bound.
 pub struct Gateway {
@@ -179,7 +181,7 @@ impl Gateway {
             })
             .collect();
         let admin = self.admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener, service)));
-        let sweeping = tokio::spawn(sweep(Arc::clone(&self.stations.limits)));
+        let sweeping = tokio::spawn(sweep(Arc::clone(&self.stations)));
         stop.cancelled().await;
         self.stations.draining.cancel();
         for task in accepting {
@@ -254,10 +256,13 @@ async fn accept(
     }
 }
 
-async fn sweep(limits: Arc<Limits>) {
-    let mut clock = interval(SWEEP);
+/// What has to be done from time to time.
+async fn sweep(stations: Arc<Stations>) {
+    let (mut often, mut seldom) = (interval(REFRESH), interval(SWEEP));
     loop {
-        clock.tick().await;
-        limits.sweep();
+        tokio::select! {
+            _ = often.tick() => stations.resolver.refresh().await,
+            _ = seldom.tick() => stations.limits.sweep(),
+        }
     }
 }

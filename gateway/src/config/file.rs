@@ -121,11 +121,17 @@ pub(super) struct Dns {
     pub(super) servers: List<Server>,
     pub(super) hosts: BTreeMap<Parsed<HostName>, List<FixedAnswer>>,
     pub(super) timeout: Duration,
+    pub(super) stale_for: Duration,
 }
 
 impl Default for Dns {
     fn default() -> Self {
-        Self { servers: List::default(), hosts: BTreeMap::new(), timeout: seconds(5) }
+        Self {
+            servers: List::default(),
+            hosts: BTreeMap::new(),
+            timeout: seconds(5),
+            stale_for: seconds(60 * 60),
+        }
     }
 }
 

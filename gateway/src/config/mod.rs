@@ -306,6 +306,7 @@ fn dns(written: file::Dns) -> DnsSettings {
     DnsSettings {
         servers: written.servers.values().map(|server| server.0).collect(),
         hosts,
+        stale_for: *written.stale_for.0,
         timeout: *written.timeout.0,
     }
 }

@@ -6,21 +6,15 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::pin::pin;
-use std::task::Context;
-use std::task::Poll;
 use std::time::Duration;
 
 use socket2::SockRef;
 use socket2::TcpKeepalive;
 use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
-use tokio::time::Sleep;
-use tokio::time::sleep;
 use tokio::time::timeout;
 
+use crate::dial::race::race;
 use crate::policy::addresses::Vetted;
 use crate::refusal::Refusal;
 
@@ -109,14 +103,11 @@ async fn first<S, Attempt: Future<Output = io::Result<S>>>(
     dial: impl Fn(SocketAddr) -> Attempt,
     limit: Duration,
 ) -> Result<(S, SocketAddr), Failure> {
-    let mut race = Race {
-        waiting: alternate(addresses).into_iter(),
-        running: Vec::new(),
-        dial,
-        worst: Failure::Unreachable,
+    let attempt = |address: &SocketAddr| {
+        let dialled = dial(*address);
+        async move { dialled.await.map_err(|error| Failure::of(&error)) }
     };
-    let mut delay = pin!(sleep(Duration::ZERO));
-    let race = std::future::poll_fn(|context| race.poll(delay.as_mut(), context));
+    let race = race(alternate(addresses), attempt, ATTEMPT_DELAY, Failure::Unreachable);
     timeout(limit, race).await.unwrap_or(Err(Failure::Timeout))
 }
 
@@ -125,63 +116,6 @@ fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let (v6, v4): (Vec<_>, Vec<_>) = addresses.into_iter().partition(SocketAddr::is_ipv6);
     let turns = 0..v6.len().max(v4.len());
     turns.flat_map(|turn| [v6.get(turn), v4.get(turn)]).flatten().copied().collect()
-}
-
-struct Race<Dial, Attempt> {
-    waiting: std::vec::IntoIter<SocketAddr>,
-    /// As many as there are addresses, at most.
-    running: Vec<(SocketAddr, Pin<Box<Attempt>>)>,
-    dial: Dial,
-    worst: Failure,
-}
-
-impl<S, Attempt, Dial> Race<Dial, Attempt>
-where
-    Attempt: Future<Output = io::Result<S>>,
-    Dial: Fn(SocketAddr) -> Attempt,
-{
-    fn poll(
-        &mut self,
-        mut delay: Pin<&mut Sleep>,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<(S, SocketAddr), Failure>> {
-        loop {
-            let before = self.running.len();
-            if let Some(winner) = self.poll_running(context) {
-                return Poll::Ready(Ok(winner));
-            }
-            let failed = self.running.len() < before;
-            if self.waiting.as_slice().is_empty() {
-                return match self.running.is_empty() {
-                    true => Poll::Ready(Err(self.worst)),
-                    false => Poll::Pending,
-                };
-            }
-            if !failed && delay.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            if let Some(address) = self.waiting.next() {
-                self.running.push((address, Box::pin((self.dial)(address))));
-                delay.as_mut().reset(Instant::now() + ATTEMPT_DELAY);
-            }
-        }
-    }
-
-    /// Returns the first attempt that has connected; takes out those that have failed.
-    fn poll_running(&mut self, context: &mut Context<'_>) -> Option<(S, SocketAddr)> {
-        let mut turn = 0;
-        while let Some((address, attempt)) = self.running.get_mut(turn) {
-            match attempt.as_mut().poll(context) {
-                Poll::Ready(Ok(stream)) => return Some((stream, *address)),
-                Poll::Ready(Err(error)) => {
-                    self.worst = self.worst.max(Failure::of(&error));
-                    self.running.remove(turn);
-                }
-                Poll::Pending => turn += 1,
-            }
-        }
-        None
-    }
 }
 
 #[cfg(test)]
@@ -194,6 +128,8 @@ mod tests {
     use socket2::Socket;
     use socket2::Type;
     use tokio::net::TcpListener;
+    use tokio::time::Instant;
+    use tokio::time::sleep;
 
     use crate::policy::addresses::Addresses;
 

@@ -1,4 +1,5 @@
 //! From a permit to an open connection: names to addresses, addresses vetted, one of them dialled.
 
 pub mod direct;
+mod race;
 pub mod resolve;

@@ -1,8 +1,8 @@
 //! Names to addresses: one question a family for each decision, and one verdict on both answers.
 //!
 //! Names are asked for as they are, absolute: search lists and the hosts file of the system never
-//! apply. Servers are asked one after the other, beginning with the last that answered; one that
-//! fails or is silent for its share of the time is passed over. Over UDP with EDNS (1232 bytes), over
+//! apply. Servers are raced, beginning with the last that answered: the next is asked when one fails or
+//! has been silent for [`STAGGER`]. When all fail, the last good answer is used for a bounded time. Over UDP with EDNS (1232 bytes), over
 //! TCP when the reply is truncated. Letter case is not randomized (0x20): servers that do not echo
 //! it would need TCP, which is often closed in a DMZ; random ports and ids must do.
 
@@ -41,6 +41,7 @@ use hickory_resolver::proto::rr::RecordType;
 use hickory_resolver::system_conf::read_system_conf;
 use tokio::time::timeout;
 
+use crate::dial::race::race;
 use crate::dial::resolve::answer::Answer;
 use crate::dial::resolve::answer::Trouble;
 use crate::dial::resolve::cache::Cache;
@@ -53,6 +54,10 @@ pub const MOST_ADDRESSES: usize = 16;
 /// How long the second family is waited for once the first has answered with addresses
 /// (RFC 8305 section 3, Resolution Delay).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+/// How long a server is alone before the next is asked, too.
+const STAGGER: Duration = Duration::from_millis(300);
+/// How long the servers are waited for while a stale answer is at hand (RFC 8767 section 5).
+const STALE_PATIENCE: Duration = Duration::from_millis(1800);
 
 /// Looks names up, and remembers the answers for as long as they allow.
 pub struct Resolver {
@@ -61,8 +66,7 @@ pub struct Resolver {
     preferred: AtomicUsize,
     cache: Cache,
     timeout: Duration,
-    /// A server's share of the timeout.
-    patience: Duration,
+    stale_for: Duration,
     resolution_delay: Duration,
 }
 
@@ -88,10 +92,8 @@ impl Resolver {
             [] => system_servers(&read_system_conf().map_err(ResolverError::System)?.0),
             servers => servers.to_vec(),
         };
-        let share = u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-        let patience = settings.timeout / share;
         let mut options = ResolverOpts::default();
-        options.timeout = patience;
+        options.timeout = settings.timeout;
         let transport = TlsConfig::new().map_err(ResolverError::Transport)?;
         let context = Arc::new(PoolContext::new(options, transport));
         // One pool a server: a pool of several would take the first server's SERVFAIL for the answer.
@@ -103,7 +105,7 @@ impl Resolver {
             preferred: AtomicUsize::new(0),
             cache: Cache::default(),
             timeout: settings.timeout,
-            patience,
+            stale_for: settings.stale_for,
             resolution_delay: RESOLUTION_DELAY,
         })
     }
@@ -128,29 +130,44 @@ impl Resolver {
         if let Some(addresses) = self.cache.find(host, family, Instant::now()) {
             return Ok(addresses);
         }
-        let answer = timeout(self.timeout, self.ask(host, family)).await.unwrap_or(Err(Trouble::Timeout))?;
-        self.cache.keep(host, family, &answer, Instant::now());
-        Ok(answer.addresses)
+        let stale = self.cache.is_stale(host, family, Instant::now());
+        let patience = if stale { STALE_PATIENCE.min(self.timeout) } else { self.timeout };
+        let asked = timeout(patience, self.ask(host, family)).await.unwrap_or(Err(Trouble::Timeout));
+        match asked {
+            Ok(answer) => {
+                self.cache.keep(host, family, &answer, self.stale_for, Instant::now());
+                Ok(answer.addresses)
+            }
+            Err(trouble) => self.cache.stale(host, family, Instant::now()).ok_or(trouble),
+        }
+    }
+
+    /// Asks again for what was used and is about to expire, so that requests find it fresh. Called
+    /// every second or so by the gateway.
+    pub async fn refresh(&self) {
+        for (host, family) in self.cache.due(Instant::now()) {
+            let asked = timeout(self.timeout, self.ask(&host, family)).await;
+            if let Ok(Ok(answer)) = asked {
+                self.cache.keep(&host, family, &answer, self.stale_for, Instant::now());
+            }
+        }
     }
 
     async fn ask(&self, host: &HostName, family: RecordType) -> Result<Answer, Trouble> {
         let name = Name::from_ascii(format!("{host}.")).map_err(|_| Trouble::Failed)?;
         let first = self.preferred.load(Ordering::Relaxed);
-        let mut worst = Trouble::Failed;
-        for index in (0..self.servers.len()).cycle().skip(first).take(self.servers.len()) {
-            let Some(server) = self.servers.get(index) else { break };
-            let query = Query::query(name.clone(), family);
-            let reply = server.lookup(query, DnsRequestOptions::default()).first_answer();
-            let reply = timeout(self.patience, reply).await.unwrap_or(Err(NetError::Timeout));
-            match Answer::read(&name, family, reply) {
-                Ok(answer) => {
-                    self.preferred.store(index, Ordering::Relaxed);
-                    return Ok(answer);
-                }
-                Err(trouble) => worst = worst.max(trouble),
-            }
-        }
-        Err(worst)
+        let order = (0..self.servers.len()).cycle().skip(first).take(self.servers.len()).collect();
+        let (answer, index) =
+            race(order, |index| self.ask_one(*index, &name, family), STAGGER, Trouble::Failed).await?;
+        self.preferred.store(index, Ordering::Relaxed);
+        Ok(answer)
+    }
+
+    async fn ask_one(&self, index: usize, name: &Name, family: RecordType) -> Result<Answer, Trouble> {
+        let server = self.servers.get(index).ok_or(Trouble::Failed)?;
+        let query = Query::query(name.clone(), family);
+        let reply = server.lookup(query, DnsRequestOptions::default()).first_answer().await;
+        Answer::read(name, family, reply)
     }
 }
 

@@ -14,13 +14,20 @@ pub struct DnsSettings {
     pub servers: Vec<SocketAddr>,
     /// Names with fixed answers; they are never asked for anywhere else.
     pub hosts: BTreeMap<HostName, Vec<FixedAddress>>,
+    /// How long an answer is used after its end when the name servers fail.
+    pub stale_for: Duration,
     /// Longest wait for the answers to one name.
     pub timeout: Duration,
 }
 
 impl Default for DnsSettings {
     fn default() -> Self {
-        Self { servers: Vec::new(), hosts: BTreeMap::new(), timeout: Duration::from_secs(5) }
+        Self {
+            servers: Vec::new(),
+            hosts: BTreeMap::new(),
+            stale_for: Duration::ZERO,
+            timeout: Duration::from_secs(5),
+        }
     }
 }
 
