@@ -150,7 +150,7 @@ impl Gateway {
             for (_, scheme) in schemes.into_iter().filter(|(speaks, _)| *speaks) {
                 info!(
                     event_id = events::STARTED.0, kind = "proxy", address = %bound.address,
-                    proxy = format!("{scheme}://{}", bound.address), "listening"
+                    proxy = format!("{scheme}://{}", reachable(bound.address)), "listening"
                 );
             }
         }
@@ -225,6 +225,17 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let listener = socket::bind(address).map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
     Ok((listener, address))
+}
+
+/// Returns an address that an agent can be given: where all interfaces are listened on, the first
+/// that is not loopback.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let same_family = |ip: &IpAddr| ip.is_ipv4() == bound.is_ipv4() && !ip.is_loopback();
+    match interfaces.iter().map(|interface| interface.ip()).find(same_family) {
+        Some(ip) if bound.ip().is_unspecified() => SocketAddr::new(ip, bound.port()),
+        _ => bound,
+    }
 }
 
 /// Returns each bound address; one bound to all interfaces is spelled out interface by interface.

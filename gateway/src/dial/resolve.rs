@@ -145,7 +145,11 @@ impl Resolver {
     /// Asks again for what was used and is about to expire, so that requests find it fresh. Called
     /// every second or so by the gateway.
     pub async fn refresh(&self) {
-        for (host, family) in self.cache.due(Instant::now()) {
+        self.refresh_at(Instant::now()).await;
+    }
+
+    async fn refresh_at(&self, now: Instant) {
+        for (host, family) in self.cache.due(now) {
             let asked = timeout(self.timeout, self.ask(&host, family)).await;
             if let Ok(Ok(answer)) = asked {
                 self.cache.keep(&host, family, &answer, self.stale_for, Instant::now());

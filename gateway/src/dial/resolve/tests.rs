@@ -261,6 +261,52 @@ async fn a_server_that_fails_is_passed_over_and_the_last_that_answered_is_asked_
     assert_eq!(answering.asked().len(), 6);
 }
 
+#[tokio::test]
+async fn a_silent_server_is_not_waited_for_while_another_answers() {
+    let silent = Server::start(|_| None).await;
+    let answering = Server::start(|asked| asked.addresses(60, &["20.0.0.1", "2603::1"])).await;
+    let mut settings = silent.settings(PATIENT);
+    settings.servers.push(answering.address);
+    let found = unhurried(&settings).resolve(&target(HOST)).await;
+    assert_eq!(found, Ok(sockets(&["[2603::1]:443", "20.0.0.1:443"])));
+    assert!(!silent.asked().is_empty(), "the first server was asked, too");
+}
+
+#[tokio::test]
+async fn an_outage_of_the_name_servers_is_bridged_with_the_last_good_answer_if_it_may_be() {
+    let script = |asked: &Asked| match (asked.query.query_type(), asked.turn) {
+        (RecordType::A, 0) => asked.addresses(0, &["20.0.0.1"]),
+        (RecordType::AAAA, 0) => asked.nothing(0),
+        _ => asked.code(ResponseCode::ServFail),
+    };
+    for (stale_for, bridged) in [(Duration::from_secs(60), true), (Duration::ZERO, false)] {
+        let server = Server::start(script).await;
+        let mut settings = server.settings(PATIENT);
+        settings.stale_for = stale_for;
+        let resolver = unhurried(&settings);
+        assert_eq!(resolver.resolve(&target(HOST)).await, Ok(sockets(&["20.0.0.1:443"])));
+        let second = resolver.resolve(&target(HOST)).await;
+        let expected = if bridged { Ok(sockets(&["20.0.0.1:443"])) } else { Err(Refusal::NameFailed) };
+        assert_eq!(second, expected, "stale for {stale_for:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_used_answer_is_asked_for_again_before_it_expires() {
+    let server = Server::start(|asked| match (asked.query.query_type(), asked.turn) {
+        (RecordType::A, 0) => asked.addresses(60, &["20.0.0.1"]),
+        (RecordType::A, _) => asked.addresses(60, &["20.0.0.2"]),
+        _ => asked.nothing(60),
+    })
+    .await;
+    let resolver = server.resolver(PATIENT);
+    assert_eq!(resolver.resolve(&target(HOST)).await, Ok(sockets(&["20.0.0.1:443"])));
+    assert_eq!(resolver.resolve(&target(HOST)).await, Ok(sockets(&["20.0.0.1:443"])));
+    resolver.refresh_at(Instant::now() + Duration::from_secs(58)).await;
+    assert_eq!(resolver.resolve(&target(HOST)).await, Ok(sockets(&["20.0.0.2:443"])));
+    assert_eq!(server.asked(), ["a.example. A", "a.example. A", "a.example. AAAA"]);
+}
+
 fn target(text: &str) -> HostPort {
     text.parse().expect("literal target")
 }

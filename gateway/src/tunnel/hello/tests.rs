@@ -338,8 +338,9 @@ async fn t07_t08_a_real_servers_answer_passes_and_what_follows_its_hello_stays_i
     assert!(matches!(&said, OriginSaid::Alert(bytes) if *bytes == refusal), "{said:?}");
 }
 
-fn host() -> HostName {
-    GOOD.parse().unwrap()
+fn host() -> &'static HostName {
+    static HOST: std::sync::LazyLock<HostName> = std::sync::LazyLock::new(|| GOOD.parse().unwrap());
+    &HOST
 }
 
 fn rules(host: &HostName, server_name: ServerNamePolicy, minimum: MinimumTls) -> Rules<'_> {
