@@ -28,6 +28,7 @@ use crate::observe::access::Record;
 use crate::observe::access::RequestIds;
 use crate::observe::access::Traffic;
 use crate::observe::metrics::Metrics;
+use crate::observe::repeats::Repeats;
 use crate::parse::request::Connect;
 use crate::policy::Policy;
 use crate::policy::destinations::Permit;
@@ -57,6 +58,8 @@ pub struct Stations {
     pub metrics: Arc<Metrics>,
     /// This gateway's name towards relays.
     pub via: Via,
+    /// Records of refusals written of late.
+    pub repeats: Repeats,
     /// Ids of requests.
     pub ids: RequestIds,
     /// Set when no new work is taken.

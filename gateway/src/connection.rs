@@ -303,7 +303,7 @@ fn hyper_answers(error: &hyper::Error) -> bool {
 
 fn refused(stations: &Stations, record: Record, refusal: &Refusal) {
     stations.metrics.refused(refusal);
-    record.refused(refusal);
+    record.refused(refusal, &stations.repeats);
 }
 
 async fn write_refusal(stream: &mut ClientStream, refusal: &Refusal, record: &Record) {

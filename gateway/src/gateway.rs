@@ -30,6 +30,7 @@ use crate::listen::socket;
 use crate::listen::tls;
 use crate::observe::access::RequestIds;
 use crate::observe::metrics::Metrics;
+use crate::observe::repeats::Repeats;
 use crate::policy::Policy;
 use crate::policy::addresses::Addresses;
 use crate::policy::limits::Limits;
@@ -124,6 +125,7 @@ impl Gateway {
             passwords: PasswordWork::new(processors),
             metrics: Arc::new(Metrics::new()?),
             via,
+            repeats: Repeats::default(),
             ids: RequestIds::default(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -273,7 +275,13 @@ async fn sweep(stations: Arc<Stations>) {
     loop {
         tokio::select! {
             _ = often.tick() => stations.resolver.refresh().await,
-            _ = seldom.tick() => stations.limits.sweep(),
+            _ = seldom.tick() => {
+                stations.limits.sweep();
+                let unwritten = stations.repeats.sweep();
+                if unwritten > 0 {
+                    info!(event_id = events::INFORMATION.0, suppressed = unwritten, "records of repeated refusals were not written");
+                }
+            }
         }
     }
 }

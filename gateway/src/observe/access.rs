@@ -21,6 +21,7 @@ use tracing::warn;
 
 use crate::ending::Ending;
 use crate::events;
+use crate::observe::repeats::Repeats;
 use crate::parse::TlsVersion;
 use crate::refusal::Level;
 use crate::refusal::Refusal;
@@ -109,9 +110,10 @@ impl Record {
         *self.setup.insert(self.began.elapsed())
     }
 
-    /// Writes the record of a refused request.
-    pub fn refused(self, refusal: &Refusal) {
+    /// Writes the record of a refused request, unless too many like it were written of late.
+    pub fn refused(self, refusal: &Refusal, repeats: &Repeats) {
         let row = refusal.row();
+        let Some(suppressed) = repeats.pass(self.client.ip(), row.reason) else { return };
         let detail = match refusal {
             Refusal::AddressForbidden { address, range } => format!("{refusal}: {address} ({range})"),
             Refusal::SelfConnection { address } => format!("{refusal}: {address}"),
@@ -125,6 +127,7 @@ impl Record {
                 reason: row.reason,
                 fault: row.fault.label(),
                 status: row.status,
+                suppressed,
                 message: &detail,
             },
         );
@@ -142,6 +145,7 @@ impl Record {
                 reason: row.reason,
                 fault: row.fault.map_or("", |fault| fault.label()),
                 status: 200,
+                suppressed: 0,
                 message: "tunnel ended",
             },
         );
@@ -173,6 +177,7 @@ impl Record {
                     duration_ms = milliseconds(self.began.elapsed()),
                     tls_version = self.tls_version.map_or("", TlsVersion::label),
                     rule = self.rule.as_deref().unwrap_or(""),
+                    suppressed = verdict.suppressed,
                     "{}", verdict.message
                 )
             };
@@ -191,6 +196,7 @@ struct Verdict<'a> {
     reason: &'static str,
     fault: &'static str,
     status: u16,
+    suppressed: u64,
     message: &'a str,
 }
 

@@ -1,5 +1,6 @@
 //! Streams of every kind: pipes of a few bytes with a paused clock, scripted streams, real sockets.
 
+mod idle;
 mod scripted;
 
 use proptest::prelude::*;
@@ -195,68 +196,6 @@ async fn a_flush_comes_once_there_is_nothing_to_add_and_is_asked_again_until_it_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_tunnel_lives_as_long_as_anything_moves_in_either_direction() {
-    for client_sends in [true, false] {
-        let (mut client_far, mut origin_far, tunnel) = pipes(8);
-        let (from, to) = match client_sends {
-            true => (&mut client_far, &mut origin_far),
-            false => (&mut origin_far, &mut client_far),
-        };
-        for _ in 0..50 {
-            sleep(ALMOST).await;
-            from.write_all(b"x").await.unwrap();
-            to.read_exact(&mut [0]).await.unwrap();
-        }
-        let began = Instant::now();
-        let (ending, traffic) = tunnel.await.unwrap();
-        assert_eq!((ending, traffic.up + traffic.down), (Ending::Idle, 50));
-        assert_eq!(began.elapsed().as_secs(), IDLE.as_secs(), "counted from the last byte");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_reader_that_takes_one_byte_now_and_then_is_progress_and_one_that_takes_none_is_not() {
-    let (mut client_far, mut origin_far, tunnel) = pipes(4);
-    let sending = tokio::spawn(async move {
-        // Goes on for ever: what the sender wishes is no progress.
-        while client_far.write_all(&[7; 1000]).await.is_ok() {}
-    });
-    for _ in 0..50 {
-        sleep(ALMOST).await;
-        origin_far.read_exact(&mut [0]).await.unwrap();
-    }
-    let began = Instant::now();
-    assert_eq!(tunnel.await.unwrap(), (Ending::Idle, Traffic { up: 54, down: 0 }));
-    assert_eq!(began.elapsed().as_secs(), IDLE.as_secs());
-    sending.await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn half_a_close_is_progress_and_the_open_half_may_idle_from_then_on() {
-    let (mut client_far, _origin_far, tunnel) = pipes(4);
-    sleep(ALMOST).await;
-    client_far.shutdown().await.unwrap();
-    let began = Instant::now();
-    assert_eq!(tunnel.await.unwrap(), (Ending::Idle, Traffic::default()));
-    assert_eq!(began.elapsed().as_secs(), IDLE.as_secs());
-}
-
-#[tokio::test]
-async fn s06_a_peer_with_a_closed_window_ends_the_tunnel_as_idle_and_every_delivered_byte_is_counted() {
-    let ((mut client_far, client), (origin, mut origin_far)) = (socket_pair().await, socket_pair().await);
-    let tunnel = carry(client, origin);
-    client_far.write_all(b"hello").await.unwrap();
-    origin_far.read_exact(&mut [0; 5]).await.unwrap();
-    let sending = tokio::spawn(async move { while client_far.write_all(&[7; 100_000]).await.is_ok() {} });
-    tokio::time::pause();
-    let (ending, traffic) = tunnel.await.unwrap();
-    let mut found = Vec::new();
-    origin_far.read_to_end(&mut found).await.unwrap();
-    assert_eq!((ending, traffic), (Ending::Idle, Traffic { up: 5 + found.len() as u64, down: 0 }));
-    sending.await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_side_that_broke_is_named_however_it_breaks_and_what_it_took_is_counted() {
     let reset = io::ErrorKind::ConnectionReset;
     type Breaks = fn(Scripted, io::ErrorKind) -> Scripted;
@@ -315,6 +254,29 @@ async fn the_counts_are_exact_when_the_tunnel_is_dropped_in_the_middle() {
         poll_times(copy(&mut client, &mut origin, BOUNDS, &mut traffic), 3);
         assert_eq!(traffic, Traffic { up: origin.taken as u64, down: 3 });
         assert_eq!(origin.taken, room);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_up_to_the_cap_passes_and_nothing_beyond_it_is_delivered() {
+    let bounds = |cap| Bounds { idle: IDLE, upload_cap: Some(cap) };
+    let cases = [
+        (100, 0, Ending::Finished),
+        (101, 0, Ending::Finished),
+        (99, 0, Ending::UploadCap),
+        (110, 10, Ending::Finished),
+        (109, 10, Ending::UploadCap),
+        (10, 10, Ending::UploadCap),
+        (9, 10, Ending::UploadCap),
+    ];
+    for (cap, before, ending) in cases {
+        let mut client = Scripted::sends(&[b'x'; 100]).then_ends().and_room(usize::MAX);
+        let mut origin = Scripted::sends(&[b'y'; 1000]).then_ends().and_room(usize::MAX);
+        let mut traffic = Traffic { up: before, down: 0 };
+        let found = copy(&mut client, &mut origin, bounds(cap), &mut traffic).await;
+        assert_eq!(found, ending, "{before} before, a cap of {cap}");
+        assert_eq!(traffic.up, before + origin.taken as u64);
+        assert!(traffic.up <= cap.max(before), "{} bytes under a cap of {cap}", traffic.up);
     }
 }
 
