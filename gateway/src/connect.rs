@@ -112,7 +112,8 @@ pub async fn carry<C>(
     client: &mut C,
     early: BytesMut,
     mut record: Record,
-) where
+) -> Ending
+where
     C: AsyncRead + AsyncWrite + Unpin,
 {
     let Admitted { permit, mut origin, _slot } = admitted;
@@ -139,6 +140,7 @@ pub async fn carry<C>(
     record.traffic = traffic;
     stations.metrics.tunnel_ends(ending, traffic);
     record.carried(ending);
+    ending
 }
 
 /// Reads and judges both hellos, and passes each on once it is judged.

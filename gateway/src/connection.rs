@@ -35,6 +35,10 @@ use crate::config::ProxyProtocol;
 use crate::connect;
 use crate::connect::Admitted;
 use crate::connect::Stations;
+use crate::dial::direct;
+use crate::ending::Ending;
+use crate::listen::head::Head;
+use crate::listen::head::Seen;
 use crate::listen::proxy_header;
 use crate::listen::proxy_header::ProxyHeaderError;
 use crate::listen::stream::ClientStream;
@@ -178,6 +182,7 @@ struct OneRequest {
     stations: Arc<Stations>,
     peer: SocketAddr,
     outcome: Arc<Mutex<Option<Outcome>>>,
+    seen: Seen,
 }
 
 impl OneRequest {
@@ -203,6 +208,7 @@ impl Service<Request<Incoming>> for OneRequest {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.set(Outcome::Begun);
+        self.seen.answer();
         let this = self.clone();
         Box::pin(async move { Ok(this.answer(request).await) })
     }
@@ -213,6 +219,7 @@ impl OneRequest {
         let (head, _no_body) = request.into_parts();
         let mut record = Record::new(self.stations.ids.next(), self.peer);
         let admitted = match request::read(&head) {
+            _ if self.seen.lone_line_feed() => Err(Refusal::MalformedRequest("a line ends in LF without CR")),
             Ok(connect) => connect::admit(&self.stations, connect, self.peer, &mut record).await,
             Err(refusal) => Err(refusal),
         };
@@ -233,23 +240,29 @@ impl OneRequest {
 
 /// Reads one request, answers it, and carries the tunnel if it was admitted.
 async fn request(stations: Arc<Stations>, stream: ClientStream, peer: SocketAddr, deadline: Instant) {
-    let service = OneRequest { stations: Arc::clone(&stations), peer, outcome: Arc::default() };
+    let seen = Seen::default();
+    let service =
+        OneRequest { stations: Arc::clone(&stations), peer, outcome: Arc::default(), seen: seen.clone() };
     let mut connection = http1::Builder::new()
         .half_close(true)
         .max_headers(MOST_FIELDS)
         .max_buf_size(LARGEST_HEAD)
         .title_case_headers(true)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(stream), service.clone());
+        .serve_connection(TokioIo::new(Head::new(stream, seen)), service.clone());
     let served = tokio::select! {
         served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(served),
         () = until_late(&service, deadline) => None,
     };
     let parts = connection.into_parts();
-    let mut stream = parts.io.into_inner();
+    let mut stream = parts.io.into_inner().into_inner();
     match (service.take(), served) {
         (Some(Outcome::Admitted(admitted, record)), _) => {
-            connect::carry(&stations, admitted, &mut stream, BytesMut::from(parts.read_buf), record).await;
+            let early = BytesMut::from(parts.read_buf);
+            if connect::carry(&stations, admitted, &mut stream, early, record).await == Ending::OriginReset {
+                // The client must not take a cut stream for a whole one.
+                direct::reset(stream.socket());
+            }
         }
         (Some(Outcome::Refused), _) => linger(stream).await,
         // The answer is in the making no longer: hyper gave up, which it does when the client is gone.
@@ -259,9 +272,7 @@ async fn request(stations: Arc<Stations>, stream: ClientStream, peer: SocketAddr
         (None, Some(Err(error))) => {
             let refusal = unread(&error);
             let record = Record::new(stations.ids.next(), peer);
-            if !hyper_answers(&error) {
-                write_refusal(&mut stream, &refusal, &record).await;
-            }
+            write_refusal(&mut stream, &refusal, &record).await;
             refused(&stations, record, &refusal);
             linger(stream).await;
         }
@@ -282,23 +293,19 @@ async fn until_late(service: &OneRequest, deadline: Instant) {
     }
 }
 
-/// Says why hyper could not read a request head.
+/// Says why hyper could not read a request head. Its own answer was not let through.
 fn unread(error: &hyper::Error) -> Refusal {
+    // hyper has no predicate for a version it does not know, so its text must do.
+    let text = error.to_string();
     if error.is_parse_too_large() {
         Refusal::HeadTooLarge
-    } else if error.is_parse_version_h2() {
-        Refusal::VersionUnsupported
-    } else if error.is_parse() {
-        Refusal::MalformedRequest("the request head is not HTTP/1.1")
-    } else {
+    } else if error.is_incomplete_message() {
         Refusal::MalformedRequest("the connection ended within the request head")
+    } else if text.contains("version") || text.contains("HTTP/2") {
+        Refusal::VersionUnsupported
+    } else {
+        Refusal::MalformedRequest("the request head is not HTTP/1.1")
     }
-}
-
-/// Says whether hyper has answered a request head that it could not read: with a bare 400 or 431.
-/// It leaves the HTTP/2 preface unanswered, and connections that broke.
-fn hyper_answers(error: &hyper::Error) -> bool {
-    error.is_parse() && !error.is_parse_version_h2()
 }
 
 fn refused(stations: &Stations, record: Record, refusal: &Refusal) {

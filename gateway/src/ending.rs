@@ -17,7 +17,8 @@ pub enum Ending {
     UploadCap,
     /// Nothing moved in either direction for the idle time.
     Idle,
-    /// The client reset the connection, or could no longer be written to.
+    /// The client reset the connection, or could no longer be written to. Many clients end so: they
+    /// close with the origin's last TLS alert unread.
     ClientReset,
     /// The origin reset the connection, or could no longer be written to.
     OriginReset,
@@ -76,7 +77,7 @@ impl Ending {
             Self::Finished     => ("finished", None, Info, None),
             Self::UploadCap    => ("upload_cap", Some(events::TUNNEL_CUT), Warn, Some(Policy)),
             Self::Idle         => ("idle", Some(events::TUNNEL_CUT), Info, None),
-            Self::ClientReset  => ("client_reset", None, Info, Some(Client)),
+            Self::ClientReset  => ("client_reset", None, Info, None),
             Self::OriginReset  => ("origin_reset", None, Info, Some(Network)),
             Self::Drained      => ("drained", Some(events::TUNNEL_CUT), Warn, Some(Gateway)),
             Self::NotTls       => ("not_tls", Some(events::NOT_TLS), Warn, Some(Client)),

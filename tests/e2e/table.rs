@@ -4,8 +4,9 @@ use end_to_end::client::RawClient;
 use end_to_end::client::connect_request;
 use end_to_end::wire;
 
+use crate::stage::GOOD;
 use crate::stage::Stage;
-use crate::stage::assert_refusal;
+use crate::stage::judge_refusal;
 
 /// Stands for "closed without a word" among the statuses of a [`Row`].
 pub(crate) const SILENCE: u16 = 0;
@@ -41,8 +42,8 @@ impl Row {
     }
 
     fn shown(&self) -> String {
-        let start = &self.bytes[..self.bytes.len().min(160)];
-        format!("{}: {}", self.id, start.escape_ascii())
+        let bytes = self.bytes[..self.bytes.len().min(400)].escape_ascii().to_string();
+        format!("{}: {}", self.id, bytes.replace(GOOD, "GOOD"))
     }
 }
 
@@ -83,7 +84,7 @@ async fn run_row(stage: &Stage, row: &Row) -> Result<(), String> {
         return require(record.is("verdict", "carried"), "the record of a 200 is not carried");
     }
     head.leftover = Vec::new();
-    let id = assert_refusal(&wire::Answer { head, body: Vec::new() }, status);
+    let id = judge_refusal(&wire::Answer { head, body: Vec::new() }, status)?;
     let record = stage.gateway.record_of(address).await;
     require(record.is("request_id", &id), "the record has another request id")?;
     require(record.is("verdict", "refused"), "the record is not of a refusal")?;

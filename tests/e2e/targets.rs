@@ -177,13 +177,13 @@ async fn h23_to_h26_only_port_443_in_its_one_spelling_is_carried() {
         "GOOD:+443",
         "GOOD:443x",
         "GOOD:0x1bb",
-        "GOOD:4 43",
         "GOOD:\u{ff14}\u{ff14}\u{ff13}",
     ];
     let rows = [
         around_good("h23", &[400], &["GOOD", "GOOD:", "GOOD:0"]),
         around_good("h23", &[403], &["GOOD:80", "GOOD:22"]),
         around_good("h24", &[400], &numbers),
+        around_good("h24", &[400, 505], &["GOOD:4 43"]),
         around_good("h25", &[400], &["GOOD:0443", "GOOD:00000000443"]),
         around_good("h26", &[400], &["GOOD:443:443", "GOOD::443"]),
     ];

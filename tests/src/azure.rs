@@ -37,6 +37,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::content::Content;
 use crate::content::Hash;
+use crate::family::Family;
 use crate::patience::patiently;
 use crate::pki::Pki;
 
@@ -110,41 +111,6 @@ impl Drop for FakeAzure {
     }
 }
 
-/// A service of Azure Monitor, told from the others by its host name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// `{workspace}.ods.opinsights.…`: ingestion.
-    Ods,
-    /// `{workspace}.oms.opinsights.…`: onboarding; wants a client certificate.
-    Oms,
-    /// `{account}.blob.core.…`.
-    Blob,
-    /// `….azure-automation.…`.
-    Automation,
-    /// `{region}.handler.control.monitor.azure.…`: control of the Azure Monitor Agent.
-    Handler,
-    /// `{dce}.{region}.ingest.monitor.azure.…`: Logs Ingestion; wants a bearer token.
-    Ingestion,
-    /// `login.…`: tokens.
-    Token,
-}
-
-impl Family {
-    /// Returns the family a host name belongs to.
-    pub fn of(host: &str) -> Option<Self> {
-        let patterns = [
-            (".ods.opinsights.", Self::Ods),
-            (".oms.opinsights.", Self::Oms),
-            (".blob.core.", Self::Blob),
-            (".azure-automation.", Self::Automation),
-            (".handler.control.monitor.azure.", Self::Handler),
-            (".ingest.monitor.azure.", Self::Ingestion),
-            ("login.", Self::Token),
-        ];
-        patterns.into_iter().find(|(pattern, _)| host.contains(pattern)).map(|(_, family)| family)
-    }
-}
-
 type AnswerBody = Either<Full<Bytes>, Blocks>;
 
 /// What is known of a connection before its first request.
@@ -158,6 +124,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, seen: Arc<Seen>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((socket, _)) = listener.accept().await else { return };
+        let _ = socket.set_nodelay(true);
         seen.connections.send_modify(|count| *count += 1);
         connections.spawn(serve(socket, acceptor.clone(), Arc::clone(&seen)));
         while connections.try_join_next().is_some() {}

@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
 
 const LARGEST_UDP_ANSWER: usize = 1232;
+const LONGEST_CHAIN: usize = 32;
 const TIME_TO_LIVE: u32 = 0;
 
 /// One answer of the script.
@@ -34,7 +35,7 @@ const TIME_TO_LIVE: u32 = 0;
 pub enum Reply {
     /// These addresses; a query of the other type gets an empty answer.
     Addresses(Vec<IpAddr>),
-    /// An alias for another name, which the resolver has to ask for.
+    /// An alias for another name, whose own answer follows in the same message, as recursive servers do.
     Alias(String),
     /// An error.
     Failure(ResponseCode),
@@ -116,18 +117,23 @@ impl State {
         response.metadata = Metadata::response_from_request(&query.metadata);
         response.metadata.recursion_available = true;
         response.add_query(question.clone());
-        match self.reply(&name, kind) {
+        let mut owner = question.name().clone();
+        let mut reply = self.reply(&name, kind);
+        while let (Some(Reply::Alias(target)), true) = (&reply, response.answers.len() < LONGEST_CHAIN) {
+            let next = Name::from_str(&format!("{target}.")).expect("a name");
+            response.add_answer(record(&owner, RData::CNAME(CNAME(next.clone()))));
+            owner = next;
+            reply = self.reply(target, kind);
+        }
+        match reply {
             None => response.metadata.response_code = ResponseCode::NXDomain,
             Some(Reply::Failure(code)) => response.metadata.response_code = code,
             Some(Reply::Silence) => return None,
             Some(Reply::Malformed(owner)) => return Some(malformed(&response, &owner)),
-            Some(Reply::Alias(target)) => {
-                let target = Name::from_str(&format!("{target}.")).expect("a name");
-                response.add_answer(record(question.name(), RData::CNAME(CNAME(target))));
-            }
+            Some(Reply::Alias(_)) => {}
             Some(Reply::Addresses(addresses)) => {
                 let of_kind = addresses.into_iter().filter(|address| record_type(*address) == kind);
-                response.add_answers(of_kind.map(|address| record(question.name(), RData::from(address))));
+                response.add_answers(of_kind.map(|address| record(&owner, RData::from(address))));
             }
         }
         Some(response.to_vec().expect("an encodable answer"))
@@ -252,6 +258,17 @@ mod tests {
             assert_eq!(addresses(&ask(&server, RecordType::A).await), [expected]);
         }
         assert_eq!(server.lookups(NAME), 4);
+    }
+
+    #[tokio::test]
+    async fn aliases_come_with_the_answer_of_their_target_and_loops_end() {
+        let server = FakeDns::start().await;
+        server.script(NAME, [Reply::Alias("target.example".to_owned())]);
+        server.script("target.example", [Reply::address("192.0.2.7")]);
+        let answer = ask(&server, RecordType::A).await;
+        assert_eq!((answer.answers.len(), addresses(&answer)), (2, vec!["192.0.2.7".to_owned()]));
+        server.script("target.example", [Reply::Alias(NAME.to_owned())]);
+        assert_eq!(ask(&server, RecordType::A).await.answers.len(), LONGEST_CHAIN);
     }
 
     #[tokio::test]

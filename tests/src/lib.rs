@@ -1,8 +1,8 @@
 //! The cast of the journeys: small real servers and clients on loopback, every port chosen by the system.
 //!
-//! Fakes of the outside: [`azure`], [`origin`], [`dns`]. Callers: [`client`], [`curl`]. The program under
-//! test: [`gateway`], with its [`config`], its [`record`]s and its [`metrics`]. Props: [`pki`], [`hello`],
-//! [`users`], [`content`], [`wire`], [`patience`].
+//! Fakes of the outside: [`azure`] (its services: [`family`]), [`origin`], [`dns`]. Callers: [`client`],
+//! [`curl`]. The program under test: [`gateway`], with its [`config`], its [`record`]s and its [`metrics`].
+//! Props: [`pki`], [`hello`], [`users`], [`content`], [`wire`], [`patience`].
 
 // A fake that cannot go on must say so loudly: panics and prints are this crate's reports.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
@@ -13,6 +13,7 @@ pub mod config;
 pub mod content;
 pub mod curl;
 pub mod dns;
+pub mod family;
 pub mod gateway;
 pub mod hello;
 pub mod metrics;

@@ -21,6 +21,8 @@ use governor::RateLimiter;
 use governor::clock::Clock;
 use governor::clock::DefaultClock;
 use governor::clock::Reference;
+use governor::middleware::StateInformationMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
 
 use super::accounts::Client;
 use super::accounts::Role;
@@ -80,6 +82,8 @@ impl NetworkKey {
     }
 }
 
+type Failures =
+    RateLimiter<NetworkKey, DefaultKeyedStateStore<NetworkKey>, DefaultClock, StateInformationMiddleware>;
 type Instant = <DefaultClock as Clock>::Instant;
 
 /// The counters. They outlive a change of policy.
@@ -88,7 +92,7 @@ pub struct Limits {
     clock: DefaultClock,
     requests: DefaultKeyedRateLimiter<NetworkKey>,
     connects: DefaultKeyedRateLimiter<ClientKey>,
-    failures: DefaultKeyedRateLimiter<NetworkKey>,
+    failures: Failures,
     barred: Mutex<HashMap<NetworkKey, Instant>>,
     tunnels: Mutex<Tunnels>,
     connections: Mutex<HashMap<NetworkKey, u32>>,
@@ -129,7 +133,7 @@ impl Limits {
             clock: DefaultClock::default(),
             requests: RateLimiter::keyed(requests),
             connects: RateLimiter::keyed(connects),
-            failures: RateLimiter::keyed(failures),
+            failures: RateLimiter::keyed(failures).with_middleware(),
             barred: Mutex::default(),
             tunnels: Mutex::default(),
             connections: Mutex::default(),
@@ -170,9 +174,12 @@ impl Limits {
 
     /// Counts a failed login, and bars the network once it has used up its tries.
     pub fn failed(&self, knock: Knock) {
-        if let Err(until) = self.failures.check_key(&knock.0) {
-            lock(&self.barred).insert(knock.0, until.earliest_possible());
-        }
+        let until = match self.failures.check_key(&knock.0) {
+            Ok(state) if state.remaining_burst_capacity() > 0 => return,
+            Ok(state) => self.clock.now() + state.quota().replenish_interval().into(),
+            Err(until) => until.earliest_possible(),
+        };
+        lock(&self.barred).insert(knock.0, until);
     }
 
     /// Gives a client a slot, within its rate and the numbers of tunnels.
@@ -335,7 +342,7 @@ mod tests {
             tries += 1;
             assert!(tries < 10, "never barred");
         }
-        assert_eq!(tries, 4, "three failures are free, the fourth bars");
+        assert_eq!(tries, 3, "the third failure bars");
         assert!(limits.knock("10.0.0.2".parse().expect("an address")).is_ok());
     }
 

@@ -22,8 +22,6 @@ use super::*;
 
 const IDLE: Duration = Duration::from_secs(60);
 const BOUNDS: Bounds = Bounds { idle: IDLE, upload_cap: None };
-/// A little less than [`IDLE`].
-const ALMOST: Duration = Duration::from_secs(59);
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]

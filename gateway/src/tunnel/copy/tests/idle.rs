@@ -1,17 +1,21 @@
 //! Progress and the lack of it.
 
+use std::time::Duration;
+
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use tokio::time::sleep;
 
-use super::ALMOST;
 use super::IDLE;
 use super::carry;
 use super::pipes;
 use super::socket_pair;
 use crate::ending::Ending;
 use crate::observe::access::Traffic;
+
+/// A little less than [`IDLE`].
+const ALMOST: Duration = Duration::from_secs(59);
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_tunnel_lives_as_long_as_anything_moves_in_either_direction() {

@@ -1,0 +1,148 @@
+//! What hyper gets of a client's stream: it reads, but may not answer before there is a request.
+//!
+//! hyper answers a head it cannot read by itself, with a bare 400 that has no request id. [`Head`] throws
+//! that answer away, so that the gateway can give its own. It also watches the line ends, which hyper
+//! takes too lightly: a lone LF ends a line for hyper (RFC 9112 section 2.2 lets it), and for few others.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::io::ReadBuf;
+
+/// What is known of the request head, shared with the service that answers it.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(Arc<Marks>);
+
+#[derive(Debug, Default)]
+struct Marks {
+    may_answer: AtomicBool,
+    lone_line_feed: AtomicBool,
+}
+
+impl Seen {
+    /// Lets answers through from now on.
+    pub fn answer(&self) {
+        self.0.may_answer.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether a line of the head ended in LF without CR.
+    pub fn lone_line_feed(&self) -> bool {
+        self.0.lone_line_feed.load(Ordering::Relaxed)
+    }
+}
+
+/// A stream that is silent until [`Seen::answer`].
+pub struct Head<S> {
+    stream: S,
+    seen: Seen,
+    lines: Lines,
+}
+
+impl<S> Head<S> {
+    /// Wraps a stream before its first byte.
+    pub fn new(stream: S, seen: Seen) -> Self {
+        Self { stream, seen, lines: Lines::default() }
+    }
+
+    /// Returns the stream as it was.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Head<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        if new.iter().any(|byte| this.lines.lone_line_feed(*byte)) {
+            this.seen.0.lone_line_feed.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Head<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        match this.seen.0.may_answer.load(Ordering::Relaxed) {
+            true => Pin::new(&mut this.stream).poll_write(cx, bytes),
+            false => Poll::Ready(Ok(bytes.len())),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+/// Follows the lines of one head, byte by byte, to the empty line that ends it.
+#[derive(Debug, Default)]
+struct Lines {
+    begun: bool,
+    ended: bool,
+    carriage_return: bool,
+    filled: bool,
+}
+
+impl Lines {
+    /// Takes the next byte; says whether it is an LF of the head without a CR before it.
+    fn lone_line_feed(&mut self, byte: u8) -> bool {
+        if self.ended {
+            return false;
+        }
+        let after_return = std::mem::replace(&mut self.carriage_return, byte == b'\r');
+        match byte {
+            b'\n' => {
+                self.ended = self.begun && !self.filled;
+                self.filled = false;
+                !after_return
+            }
+            b'\r' => false,
+            _ => {
+                (self.begun, self.filled) = (true, true);
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lone_line_feeds_are_seen_in_the_head_and_nowhere_else() {
+        let cases: [(&[u8], bool); 7] = [
+            (b"CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n", false),
+            (b"CONNECT a HTTP/1.1\r\nHost: a\r\n\r\nearly\nbytes", false),
+            (b"\r\n\r\nCONNECT a HTTP/1.1\r\nHost: a\r\n\r\n\n", false),
+            (b"CONNECT a HTTP/1.1\nHost: a\n\n", true),
+            (b"CONNECT a HTTP/1.1\r\nHost: a\n\r\n", true),
+            (b"\nCONNECT a HTTP/1.1\r\n\r\n", true),
+            (b"\r\n\r\nCONNECT a HTTP/1.1\nHost: a\r\n\r\n", true),
+        ];
+        for (bytes, expected) in cases {
+            let mut lines = Lines::default();
+            let found = bytes.iter().filter(|byte| lines.lone_line_feed(**byte)).count() > 0;
+            assert_eq!(found, expected, "{}", bytes.escape_ascii());
+        }
+    }
+}
