@@ -173,7 +173,7 @@ fn is_begin_of_http(byte: u8) -> bool {
 enum Outcome {
     /// Being worked on.
     Begun,
-    Admitted(Admitted, Record),
+    Admitted(Box<(Admitted, Record)>),
     Refused,
 }
 
@@ -225,7 +225,7 @@ impl OneRequest {
         };
         match admitted {
             Ok(admitted) => {
-                self.set(Outcome::Admitted(admitted, record));
+                self.set(Outcome::Admitted(Box::new((admitted, record))));
                 answer::established()
             }
             Err(refusal) => {
@@ -257,7 +257,8 @@ async fn request(stations: Arc<Stations>, stream: ClientStream, peer: SocketAddr
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner().into_inner();
     match (service.take(), served) {
-        (Some(Outcome::Admitted(admitted, record)), _) => {
+        (Some(Outcome::Admitted(admitted)), _) => {
+            let (admitted, record) = *admitted;
             let early = BytesMut::from(parts.read_buf);
             if connect::carry(&stations, admitted, &mut stream, early, record).await == Ending::OriginReset {
                 // The client must not take a cut stream for a whole one.

@@ -21,6 +21,8 @@ use super::values::Guid;
 use super::values::PercentEncodedWord;
 use super::values::Server;
 use super::values::StorageAccount;
+use crate::events::LogFormat;
+use crate::events::LogLevel;
 use crate::policy::accounts::PercentEncoded;
 use crate::policy::pattern::Pattern;
 
@@ -212,13 +214,13 @@ impl Default for Sandbox {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Log {
-    pub(super) format: super::LogFormat,
-    pub(super) level: super::LogLevel,
+    pub(super) format: LogFormat,
+    pub(super) level: LogLevel,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: super::LogFormat::Text, level: super::LogLevel::Info }
+        Self { format: LogFormat::Text, level: LogLevel::Info }
     }
 }
 

@@ -24,6 +24,7 @@ pub use self::problems::Problems;
 pub use self::problems::Source;
 pub use self::roles::Roles;
 use self::values::AdminAddress;
+use crate::events::Log;
 use crate::policy::limits;
 use crate::policy::names::DnsSettings;
 
@@ -148,39 +149,6 @@ pub enum ServerNamePolicy {
     MayBeAbsent,
     /// Anything.
     Ignore,
-}
-
-/// Form and level of the records on standard output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// One line of text or one JSON object a record.
-    pub format: LogFormat,
-    /// The least level that is written.
-    pub level: LogLevel,
-}
-
-/// Form of the records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogFormat {
-    /// One line of text.
-    Text,
-    /// One JSON object.
-    Json,
-}
-
-/// The least level of records that are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogLevel {
-    /// Errors only.
-    Error,
-    /// Warnings and errors.
-    Warn,
-    /// Every record.
-    Info,
-    /// Every record, and details of the libraries.
-    Debug,
 }
 
 /// Loads a configuration: the named file, else the one in its usual place, else the built-in default.

@@ -13,9 +13,9 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::Log;
-use crate::config::LogFormat;
-use crate::config::LogLevel;
+use crate::events::Log;
+use crate::events::LogFormat;
+use crate::events::LogLevel;
 
 /// Most records that wait to be written.
 pub const LONGEST_QUEUE: usize = 65_536;

@@ -1,0 +1,17 @@
+# Shortcuts; each recipe is one plain command.
+
+# Everything that a submission must pass.
+ci:
+    bash .ci/run
+
+# The tests.
+test:
+    cargo test --workspace --locked
+
+# Micro benches of decisions.
+bench:
+    cargo bench -p benches
+
+# Write docs/events.md anew from the tables.
+events:
+    UPDATE_DOCS=1 cargo test -p la-gateway --test event_reference
