@@ -5,6 +5,8 @@
 //! much. One connection serves one request: after a refusal it is closed, once the client had time to read
 //! the answer.
 
+mod arrive;
+
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,11 +29,12 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
 use tokio::time::timeout;
-use tokio::time::timeout_at;
-use tokio_rustls::TlsAcceptor;
 
+use self::arrive::Opened;
+pub use self::arrive::Speaks;
+use self::arrive::client;
+use self::arrive::open;
 use crate::answer;
-use crate::config::ProxyProtocol;
 use crate::connect;
 use crate::connect::Admitted;
 use crate::connect::Stations;
@@ -39,8 +42,6 @@ use crate::dial::direct;
 use crate::ending::Ending;
 use crate::listen::head::Head;
 use crate::listen::head::Seen;
-use crate::listen::proxy_header;
-use crate::listen::proxy_header::ProxyHeaderError;
 use crate::listen::stream::ClientStream;
 use crate::observe::access::Record;
 use crate::parse::request;
@@ -55,16 +56,6 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 256 * 1024;
 /// How long writing a short answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
-
-/// What a listener speaks.
-pub struct Speaks {
-    /// Plain HTTP.
-    pub plain: bool,
-    /// TLS, on the same port.
-    pub tls: Option<TlsAcceptor>,
-    /// Whose PROXY headers are believed.
-    pub proxy_protocol: Option<ProxyProtocol>,
-}
 
 /// Serves one connection to its end. `sender` is whom the socket is connected to; the client itself,
 /// unless a load balancer stands between.
@@ -94,79 +85,9 @@ pub async fn serve(
             refused(&stations, record, &refusal);
             linger(stream).await;
         }
+        Opened::Closed(refusal) => refused(&stations, Record::new(stations.ids.next(), peer), &refusal),
         Opened::Http(stream) => request(stations, stream, peer, deadline).await,
     }
-}
-
-/// Finds out who the client is: the sender, or whom a trusted sender's PROXY header names. `None` is a
-/// health probe: a connection that ends before its first byte.
-async fn client(
-    speaks: &Speaks,
-    socket: &mut TcpStream,
-    sender: SocketAddr,
-    deadline: Instant,
-) -> Result<Option<SocketAddr>, Refusal> {
-    let Some(rules) = &speaks.proxy_protocol else { return Ok(Some(sender)) };
-    let from = sender.ip().to_canonical();
-    if !rules.trusted.iter().any(|net| net.contains(&from)) {
-        let refusal = Refusal::ProxyHeader("the sender is not listed in `trusted`, and a header is required");
-        return if rules.required { Err(refusal) } else { Ok(Some(sender)) };
-    }
-    let reading = async {
-        let mut first = [0];
-        if !rules.required
-            && !matches!(socket.peek(&mut first).await, Ok(1) if proxy_header::may_begin(first[0]))
-        {
-            return Ok(Some(sender));
-        }
-        match proxy_header::read(socket).await {
-            Ok(named) => Ok(Some(named.unwrap_or(sender))),
-            Err(ProxyHeaderError::Nothing) => Ok(None),
-            Err(ProxyHeaderError::Missing) => Err(Refusal::ProxyHeader("the header is missing")),
-            Err(ProxyHeaderError::Malformed) => Err(Refusal::ProxyHeader("the header is malformed")),
-        }
-    };
-    timeout_at(deadline, reading)
-        .await
-        .unwrap_or(Err(Refusal::ProxyHeader("the header did not arrive in time")))
-}
-
-enum Opened {
-    /// Closed by the client, or broken: a health probe, a port scan.
-    Nothing,
-    Refused(ClientStream, Refusal),
-    Http(ClientStream),
-}
-
-const TLS_HANDSHAKE: u8 = 0x16;
-
-/// Looks at the first byte: a TLS handshake, the beginning of an HTTP request, or neither.
-async fn open(speaks: &Speaks, socket: TcpStream, deadline: Instant) -> Opened {
-    let mut first = [0];
-    match timeout_at(deadline, socket.peek(&mut first)).await {
-        Ok(Ok(0) | Err(_)) => return Opened::Nothing,
-        Ok(Ok(_)) => {}
-        Err(_) => return Opened::Refused(ClientStream::Plain(socket), Refusal::HeadTimeout),
-    }
-    match (first, &speaks.tls) {
-        ([TLS_HANDSHAKE], Some(tls)) => match timeout_at(deadline, tls.accept(socket)).await {
-            Ok(Ok(stream)) => Opened::Http(ClientStream::Tls(Box::new(stream))),
-            Ok(Err(_)) | Err(_) => Opened::Nothing,
-        },
-        ([TLS_HANDSHAKE], None) => foreign(socket, "TLS on a port that speaks plain HTTP"),
-        ([byte], _) if !is_begin_of_http(byte) => foreign(socket, "another protocol"),
-        _ if speaks.plain => Opened::Http(ClientStream::Plain(socket)),
-        _ => foreign(socket, "plain HTTP on a port that speaks TLS only"),
-    }
-}
-
-fn foreign(socket: TcpStream, what: &'static str) -> Opened {
-    Opened::Refused(ClientStream::Plain(socket), Refusal::NotHttp(what))
-}
-
-/// A method begins with a token character (RFC 9110 section 5.6.2); empty lines may stand before it.
-fn is_begin_of_http(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~\r\n".contains(&byte)
 }
 
 /// What became of the request, left by the service for the connection's owner.

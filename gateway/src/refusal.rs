@@ -36,6 +36,9 @@ pub enum Refusal {
     /// A PROXY header that is missing, malformed, or from somebody who may not send one.
     #[error("PROXY header: {0}")]
     ProxyHeader(&'static str),
+    /// The TLS handshake with the client failed. The text is the TLS library's own.
+    #[error("the TLS handshake failed: {0}")]
+    TlsHandshake(String),
     /// The request head did not arrive in time.
     #[error("the request head did not arrive in time")]
     HeadTimeout,
@@ -220,6 +223,7 @@ impl Refusal {
             Self::UnexpectedBody         => (400, "unexpected_body", events::PROTOCOL, Info, Client, "http_request_error"),
             Self::NotHttp(_)             => (400, "not_http", events::PROTOCOL, Info, Client, "http_request_error"),
             Self::ProxyHeader(_)         => (400, "proxy_header", events::PROTOCOL, Warn, Client, "http_request_error"),
+            Self::TlsHandshake(_)        => (400, "tls_handshake", events::PROTOCOL, Warn, Client, "http_request_error"),
             Self::NotConnect             => (405, "not_connect", events::NOT_CONNECT, Info, Client, "http_request_denied"),
             Self::HeadTimeout            => (408, "head_timeout", events::PROTOCOL, Info, Client, "http_request_error"),
             Self::HeadTooLarge           => (431, "head_too_large", events::PROTOCOL, Info, Client, "http_request_error"),
@@ -284,6 +288,7 @@ impl Refusal {
             Self::UnexpectedBody,
             Self::NotHttp(""),
             Self::ProxyHeader(""),
+            Self::TlsHandshake(String::new()),
             Self::NotConnect,
             Self::HeadTimeout,
             Self::HeadTooLarge,
