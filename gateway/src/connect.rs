@@ -91,7 +91,7 @@ pub async fn admit(
         return Err(Refusal::Loop);
     }
     let policy = stations.policy.load_full();
-    let client = identify::identify(stations, &policy, request.authorization, from.ip()).await?;
+    let client = identify::identify(stations, &policy, request.authorization, from.ip(), record).await?;
     record.user = client.user().cloned();
     record.role = Some(client.role().name.clone());
     let slot = stations.limits.admit(ClientKey::of(&client, from.ip()), client.role())?;
@@ -164,7 +164,7 @@ where
     };
     let (offered, bytes) = hello::client(client, early, tunnel.hello, rules).await?;
     record.tls_version = Some(offered);
-    pass_on(origin, &bytes, tunnel, Ending::OriginReset).await?;
+    pass_on(origin, &bytes, tunnel, (Ending::OriginReset, Ending::OriginHelloTimeout)).await?;
     traffic.up += bytes.len() as u64;
     let (bytes, goes_on) = match hello::origin(origin, tunnel.hello, tunnel.minimum_tls).await? {
         OriginSaid::Hello(version, bytes) => {
@@ -174,13 +174,18 @@ where
         OriginSaid::Alert(bytes) => (bytes, Ok(())),
         OriginSaid::Closed(bytes) => (bytes, Err(Ending::OriginClosed)),
     };
-    pass_on(client, &bytes, tunnel, Ending::ClientReset).await?;
+    pass_on(client, &bytes, tunnel, (Ending::ClientReset, Ending::HelloTimeout)).await?;
     traffic.down += bytes.len() as u64;
     goes_on
 }
 
 /// Writes a judged hello, at most [`crate::parse::LONGEST_HELLO`] bytes, within the hello's time.
-async fn pass_on<S>(to: &mut S, bytes: &[u8], tunnel: &Tunnel, broken: Ending) -> Result<(), Ending>
+async fn pass_on<S>(
+    to: &mut S,
+    bytes: &[u8],
+    tunnel: &Tunnel,
+    (broken, late): (Ending, Ending),
+) -> Result<(), Ending>
 where
     S: AsyncWrite + Unpin,
 {
@@ -191,6 +196,6 @@ where
     match timeout(tunnel.hello, writing).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(broken),
-        Err(_) => Err(Ending::HelloTimeout),
+        Err(_) => Err(late),
     }
 }

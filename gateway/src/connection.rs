@@ -44,6 +44,7 @@ use crate::listen::head::Head;
 use crate::listen::head::Seen;
 use crate::listen::stream::ClientStream;
 use crate::observe::access::Record;
+use crate::observe::access::printable;
 use crate::parse::request;
 use crate::refusal::Refusal;
 
@@ -142,7 +143,10 @@ impl OneRequest {
         let admitted = match request::read(&head) {
             _ if self.seen.lone_line_feed() => Err(Refusal::MalformedRequest("a line ends in LF without CR")),
             Ok(connect) => connect::admit(&self.stations, connect, self.peer, &mut record).await,
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                record.asked = printable(&head.uri.to_string());
+                Err(refusal)
+            }
         };
         match admitted {
             Ok(admitted) => {

@@ -30,12 +30,16 @@ pub enum Ending {
     OriginNotTls,
     /// The origin closed before it answered the client's TLS hello.
     OriginClosed,
-    /// The client offers, or the origin chose, a TLS version below the minimum.
+    /// The client offers no TLS version from the minimum on.
     TlsVersion,
+    /// The origin chose a TLS version below the minimum.
+    OriginTlsVersion,
     /// The server name inside is not the host of the CONNECT.
     ServerName,
-    /// One side did not send its hello in time.
+    /// The client did not send its hello in time.
     HelloTimeout,
+    /// The origin did not answer the hello in time.
+    OriginHelloTimeout,
 }
 
 /// What one [`Ending`] means to everyone.
@@ -53,7 +57,7 @@ pub struct EndingRow {
 
 impl Ending {
     /// Every ending, so that metrics exist before their first event.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Finished,
         Self::UploadCap,
         Self::Idle,
@@ -64,8 +68,10 @@ impl Ending {
         Self::OriginNotTls,
         Self::OriginClosed,
         Self::TlsVersion,
+        Self::OriginTlsVersion,
         Self::ServerName,
         Self::HelloTimeout,
+        Self::OriginHelloTimeout,
     ];
 
     /// Returns this ending's row of the table.
@@ -84,8 +90,10 @@ impl Ending {
             Self::OriginNotTls => ("origin_not_tls", Some(events::NOT_TLS), Warn, Some(Network)),
             Self::OriginClosed => ("origin_closed", Some(events::NETWORK), Warn, Some(Network)),
             Self::TlsVersion   => ("tls_version", Some(events::TLS_REJECTED), Warn, Some(Client)),
+            Self::OriginTlsVersion => ("origin_tls_version", Some(events::TLS_REJECTED), Warn, Some(Network)),
             Self::ServerName   => ("server_name", Some(events::TLS_REJECTED), Warn, Some(Client)),
             Self::HelloTimeout => ("hello_timeout", Some(events::NOT_TLS), Warn, Some(Client)),
+            Self::OriginHelloTimeout => ("origin_hello_timeout", Some(events::NETWORK), Warn, Some(Network)),
         };
         EndingRow { reason, event, level, fault }
     }

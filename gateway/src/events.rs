@@ -53,7 +53,7 @@ events! {
     DRAINING = 115;
     /// A name could not be resolved.
     NAME_FAILED = 116;
-    /// A tunnel ended early: idle, drained, or reset by one side.
+    /// A tunnel was cut by the gateway: idle, drained, or over its upload cap.
     TUNNEL_CUT = 117;
     /// The effective policy at start, in one line.
     POLICY = 118;

@@ -159,7 +159,7 @@ impl Gateway {
         if let Some(Ok(address)) = self.admin.as_ref().map(|(listener, _)| listener.local_addr()) {
             info!(
                 event_id = events::STARTED.0, kind = "admin", %address,
-                metrics = format!("http://{address}/metrics"), "listening"
+                metrics = format!("http://{}/metrics", reachable(address)), "listening"
             );
         }
     }
@@ -241,7 +241,7 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
 }
 
 /// Returns each bound address; one bound to all interfaces is spelled out interface by interface.
-fn own_addresses(bound: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
+pub fn own_addresses(bound: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
     let interfaces: Vec<IpAddr> =
         if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip()).collect();
     let own = bound.iter().flat_map(|address| match address.ip().is_unspecified() {

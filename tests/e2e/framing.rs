@@ -1,7 +1,5 @@
 //! Rows F01 to F13: bodies, pipelines, early bytes, half-closed tunnels and resets.
 
-use std::time::Duration;
-
 use end_to_end::client::RawClient;
 use end_to_end::client::Tunnel;
 use end_to_end::client::connect_request;
@@ -17,24 +15,21 @@ use end_to_end::users::users_file;
 use end_to_end::wire;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 use crate::stage::ANYONE;
 use crate::stage::GOOD;
 use crate::stage::GOOD_TARGET;
+use crate::stage::MORE_THAN_BUFFERS;
 use crate::stage::RawStage;
 use crate::stage::Stage;
 use crate::stage::assert_refusal;
 use crate::stage::read_all;
 use crate::stage::read_exactly;
+use crate::stage::write_until_stalled;
 use crate::table;
 use crate::table::Row;
 
 const MEBIBYTE: u64 = 1024 * 1024;
-/// More than all buffers of two sockets and of the gateway may hold.
-const MORE_THAN_BUFFERS: usize = 64 * 1024 * 1024;
-/// A write that makes no progress for so long is stalled.
-const STALL: Duration = Duration::from_secs(2);
 
 fn fields(id: &'static str, statuses: &'static [u16], blocks: &[&[u8]]) -> Vec<Row> {
     blocks.iter().map(|block| Row::fields(id, GOOD_TARGET, block, statuses)).collect()
@@ -319,17 +314,4 @@ async fn bytes_that_are_no_tls_end_the_tunnel() {
     let _ = tunnel.stream.read_to_end(&mut received).await;
     assert!(received.is_empty(), "the client saw bytes that are no TLS");
     stage.gateway.record_of(tunnel.address).await.assert_texts(&[("reason", "origin_not_tls")]);
-}
-
-/// Writes until the other side takes nothing more, and returns how much it took.
-async fn write_until_stalled(stream: &mut TcpStream) -> usize {
-    let chunk = vec![0x17; 64 * 1024];
-    let mut sent = 0;
-    while sent < MORE_THAN_BUFFERS {
-        match tokio::time::timeout(STALL, stream.write(&chunk)).await {
-            Ok(written) => sent += written.expect("a living connection"),
-            Err(_) => break,
-        }
-    }
-    sent
 }

@@ -3,8 +3,6 @@
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU8;
-use std::sync::atomic::Ordering;
 
 use end_to_end::azure::FakeAzure;
 use end_to_end::client::RawClient;
@@ -16,7 +14,6 @@ use end_to_end::dns::FakeDns;
 use end_to_end::dns::Reply;
 use end_to_end::gateway::Gateway;
 use end_to_end::origin::BlackHole;
-use end_to_end::origin::RawOrigin;
 use end_to_end::pki::Pki;
 use end_to_end::record::Record;
 use hickory_proto::op::ResponseCode;
@@ -26,6 +23,9 @@ use crate::stage::ANYONE;
 use crate::stage::GOOD;
 use crate::stage::GOOD_TARGET;
 use crate::stage::assert_refusal;
+use crate::stage::bind_443;
+use crate::stage::lonely_address;
+use crate::stage::workspace;
 
 const LOOPBACK_ALLOWED: &str = "[addresses]\nallow = [\"127.0.0.0/8\"]\n";
 const DEFAULT_ADDRESSES: &str = "[addresses]\n";
@@ -54,29 +54,6 @@ impl NameStage {
     async fn assert_refused(&self, name: &str, status: u16, reason: &str, row: &str) {
         let (answered, record) = self.refused(name).await;
         assert_eq!((answered, record.text("reason")), (status, reason), "{row}");
-    }
-}
-
-/// Returns the name of a workspace of its own, so that no cache helps.
-fn workspace(number: usize) -> String {
-    format!("{number:08x}-aa1a-123a-aaa1-a1a345aa6789.ods.opinsights.azure.com")
-}
-
-/// Returns a loopback address that no other test and no other run uses.
-fn lonely_address() -> Ipv4Addr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, high.max(1), low, NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Binds port 443 of an address, or says why the test cannot.
-async fn bind_443(address: Ipv4Addr) -> Option<RawOrigin> {
-    match RawOrigin::bind_at(SocketAddr::new(address.into(), 443)).await {
-        Ok(origin) => Some(origin),
-        Err(error) => {
-            println!("skipped: port 443 of {address} cannot be bound ({error})");
-            None
-        }
     }
 }
 

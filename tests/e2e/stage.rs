@@ -1,11 +1,13 @@
 //! What most journeys begin with: a certificate authority, a fake Azure, a gateway between.
 
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use end_to_end::azure::FakeAzure;
-use end_to_end::client::RawClient;
 use end_to_end::client::Tunnel;
-use end_to_end::client::connect_request;
 use end_to_end::config::Config;
 use end_to_end::gateway::Gateway;
 use end_to_end::hello::Hellos;
@@ -14,7 +16,9 @@ use end_to_end::origin::RawOrigin;
 use end_to_end::patience::patiently;
 use end_to_end::pki::Pki;
 use end_to_end::wire::Answer;
+use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -29,6 +33,10 @@ anonymous_from = ["127.0.0.0/8"]
 cloud = "public"
 bundles = ["log-analytics"]
 "#;
+/// More than all buffers of two sockets and of the gateway may hold.
+pub(crate) const MORE_THAN_BUFFERS: usize = 64 * 1024 * 1024;
+/// A write that makes no progress for so long is stalled.
+const STALL: Duration = Duration::from_secs(2);
 
 /// A gateway in front of a fake Azure.
 pub(crate) struct Stage {
@@ -75,8 +83,13 @@ pub(crate) struct RawStage {
 impl RawStage {
     /// Starts a bare origin for [`GOOD`] and a gateway that finds it there.
     pub(crate) async fn new(config: Config) -> Self {
+        Self::reaching(config, &[GOOD]).await
+    }
+
+    /// Starts a bare origin for these names and a gateway that finds it there.
+    pub(crate) async fn reaching(config: Config, names: &[&str]) -> Self {
         let origin = RawOrigin::bind().await;
-        let gateway = Gateway::start(&config.hosts(&[GOOD], origin.address())).await;
+        let gateway = Gateway::start(&config.hosts(names, origin.address())).await;
         Self { origin, gateway, hellos: hellos(&Pki::new(), GOOD) }
     }
 
@@ -84,31 +97,80 @@ impl RawStage {
     ///
     /// Returns the client's end, the origin's end and the client's address.
     pub(crate) async fn open(&self) -> (TcpStream, TcpStream, SocketAddr) {
-        let mut client = RawClient::connect(self.gateway.proxy()).await;
-        client.send(&connect_request(GOOD_TARGET, &[])).await;
-        let tunnel = client.tunnel().await;
+        self.open_to(GOOD, &self.hellos).await
+    }
+
+    /// Does the same for another host, with hellos of its own.
+    pub(crate) async fn open_to(&self, host: &str, hellos: &Hellos) -> (TcpStream, TcpStream, SocketAddr) {
+        let tunnel = Tunnel::open(self.gateway.proxy(), &format!("{host}:443"), &[]).await;
         let mut near = tunnel.stream;
-        near.write_all(&self.hellos.client).await.expect("a hello sent");
-        let mut far = self.origin.accept().await;
-        assert_eq!(read_exactly(&mut far, self.hellos.client.len()).await, self.hellos.client);
-        far.write_all(&self.hellos.server).await.expect("a hello sent");
-        assert_eq!(read_exactly(&mut near, self.hellos.server.len()).await, self.hellos.server);
+        let far = self.say_hello(&mut near, hellos).await;
         (near, far, tunnel.address)
+    }
+
+    /// Exchanges both hellos through an open tunnel, and returns the origin's end.
+    pub(crate) async fn say_hello<S>(&self, near: &mut S, hellos: &Hellos) -> TcpStream
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        near.write_all(&hellos.client).await.expect("a hello sent");
+        near.flush().await.expect("a hello sent");
+        let mut far = self.origin.accept().await;
+        assert_eq!(read_exactly(&mut far, hellos.client.len()).await, hellos.client);
+        far.write_all(&hellos.server).await.expect("a hello sent");
+        assert_eq!(read_exactly(near, hellos.server.len()).await, hellos.server);
+        far
     }
 }
 
 /// Reads this many bytes.
-pub(crate) async fn read_exactly(stream: &mut TcpStream, length: usize) -> Vec<u8> {
+pub(crate) async fn read_exactly(stream: &mut (impl AsyncRead + Unpin), length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     patiently("bytes through the tunnel", stream.read_exact(&mut bytes)).await.expect("that many bytes");
     bytes
 }
 
 /// Reads until the other side ends in order.
-pub(crate) async fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) async fn read_all(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut bytes = Vec::new();
     patiently("the end of a tunnel", stream.read_to_end(&mut bytes)).await.expect("an orderly end");
     bytes
+}
+
+/// Writes until the other side takes nothing more, and returns how much it took.
+pub(crate) async fn write_until_stalled(stream: &mut TcpStream) -> usize {
+    let chunk = vec![0x17; 64 * 1024];
+    let mut sent = 0;
+    while sent < MORE_THAN_BUFFERS {
+        match tokio::time::timeout(STALL, stream.write(&chunk)).await {
+            Ok(written) => sent += written.expect("a living connection"),
+            Err(_) => break,
+        }
+    }
+    sent
+}
+
+/// Returns the name of a workspace of its own, so that no cache helps.
+pub(crate) fn workspace(number: usize) -> String {
+    format!("{number:08x}-aa1a-123a-aaa1-a1a345aa6789.ods.opinsights.azure.com")
+}
+
+/// Returns a loopback address that no other test and no other run uses.
+pub(crate) fn lonely_address() -> Ipv4Addr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, high.max(1), low, NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Binds port 443 of an address, or says why the test cannot.
+pub(crate) async fn bind_443(address: Ipv4Addr) -> Option<RawOrigin> {
+    match RawOrigin::bind_at(SocketAddr::new(address.into(), 443)).await {
+        Ok(origin) => Some(origin),
+        Err(error) => {
+            println!("skipped: port 443 of {address} cannot be bound ({error})");
+            None
+        }
+    }
 }
 
 /// Asserts what all refusals have in common, and returns the request id.

@@ -4,6 +4,8 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
+use crate::installed;
+
 /// What one run of curl gave.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -27,21 +29,13 @@ pub async fn curl(arguments: &[&str]) -> Option<Outcome> {
     let body = folder.path().join("body");
     let mut command = Command::new("curl");
     command
-        .args(["-q", "-sS", "--max-time", "60", "--noproxy", "", "-w", "%{http_connect} %{http_code}", "-o"])
+        .args(["-q", "-sS", "--max-time", "50", "--noproxy", "", "-w", "%{http_connect} %{http_code}", "-o"])
         .arg(&body)
         .args(arguments)
         .env_clear()
         .envs(std::env::vars().filter(|(name, _)| !name.to_ascii_lowercase().ends_with("_proxy")))
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let output = match command.output().await {
-        Ok(output) => output,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("skipped: curl is not installed");
-            return None;
-        }
-        Err(error) => panic!("curl does not start: {error}"),
-    };
+        .stdin(Stdio::null());
+    let output = installed::output(&mut command).await?;
     let codes = String::from_utf8(output.stdout).expect("numbers");
     let (connect_status, status) = codes.split_once(' ').expect("two numbers");
     Some(Outcome {

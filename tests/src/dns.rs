@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 
 use hickory_proto::op::Message;
 use hickory_proto::op::Metadata;
@@ -28,7 +30,6 @@ use tokio::task::JoinSet;
 
 const LARGEST_UDP_ANSWER: usize = 1232;
 const LONGEST_CHAIN: usize = 32;
-const TIME_TO_LIVE: u32 = 0;
 
 /// One answer of the script.
 #[derive(Clone, Debug)]
@@ -63,6 +64,7 @@ pub struct FakeDns {
 struct State {
     script: Mutex<BTreeMap<String, VecDeque<Reply>>>,
     queries: Mutex<Vec<(String, RecordType)>>,
+    time_to_live: AtomicU32,
 }
 
 impl FakeDns {
@@ -85,6 +87,11 @@ impl FakeDns {
         let replies = replies.into();
         assert!(!replies.is_empty(), "a script needs an answer");
         self.state.script.lock().expect("no panic under the lock").insert(name.to_owned(), replies);
+    }
+
+    /// Sets how many seconds answers may be kept from now on; none at first.
+    pub fn keep_for(&self, seconds: u32) {
+        self.state.time_to_live.store(seconds, Ordering::Relaxed);
     }
 
     /// Returns every question so far, in lower case and without the root's dot.
@@ -121,7 +128,7 @@ impl State {
         let mut reply = self.reply(&name, kind);
         while let (Some(Reply::Alias(target)), true) = (&reply, response.answers.len() < LONGEST_CHAIN) {
             let next = Name::from_str(&format!("{target}.")).expect("a name");
-            response.add_answer(record(&owner, RData::CNAME(CNAME(next.clone()))));
+            response.add_answer(self.record(&owner, RData::CNAME(CNAME(next.clone()))));
             owner = next;
             reply = self.reply(target, kind);
         }
@@ -133,7 +140,7 @@ impl State {
             Some(Reply::Alias(_)) => {}
             Some(Reply::Addresses(addresses)) => {
                 let of_kind = addresses.into_iter().filter(|address| record_type(*address) == kind);
-                response.add_answers(of_kind.map(|address| record(&owner, RData::from(address))));
+                response.add_answers(of_kind.map(|address| self.record(&owner, RData::from(address))));
             }
         }
         Some(response.to_vec().expect("an encodable answer"))
@@ -148,6 +155,10 @@ impl State {
         } else {
             replies.front().cloned()
         }
+    }
+
+    fn record(&self, name: &Name, data: RData) -> Record {
+        Record::from_rdata(name.clone(), self.time_to_live.load(Ordering::Relaxed), data)
     }
 }
 
@@ -209,10 +220,6 @@ fn malformed(response: &Message, owner: &[u8]) -> Vec<u8> {
     bytes.extend_from_slice(owner);
     bytes.extend_from_slice(&[0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1]);
     bytes
-}
-
-fn record(name: &Name, data: RData) -> Record {
-    Record::from_rdata(name.clone(), TIME_TO_LIVE, data)
 }
 
 fn record_type(address: IpAddr) -> RecordType {

@@ -40,9 +40,20 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the program and waits until all its listeners are bound.
     pub async fn start(config: &Config) -> Self {
+        Self::start_by(tokio::process::Command::new(program()), config).await
+    }
+
+    /// Starts the program so that it may open no more than this many files.
+    pub async fn start_with_files(files: u32, config: &Config) -> Self {
+        let mut shell = tokio::process::Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(program());
+        Self::start_by(shell, config).await
+    }
+
+    async fn start_by(mut command: tokio::process::Command, config: &Config) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = config.write(folder.path());
-        let mut gateway = Self::spawn(&["--config".as_ref(), path.as_os_str()], folder);
+        command.arg("--config").arg(config.write(folder.path()));
+        let mut gateway = Self::launch(command, folder);
         let (proxies, admin) = config.listeners();
         (gateway.proxies, gateway.admin) = gateway
             .log
@@ -56,8 +67,13 @@ impl Gateway {
 
     /// Starts the program with these arguments in a folder, and waits for nothing.
     pub fn spawn(arguments: &[&OsStr], folder: TempDir) -> Self {
-        let mut child = tokio::process::Command::new(program())
-            .args(arguments)
+        let mut command = tokio::process::Command::new(program());
+        command.args(arguments);
+        Self::launch(command, folder)
+    }
+
+    fn launch(mut command: tokio::process::Command, folder: TempDir) -> Self {
+        let mut child = command
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -69,6 +85,11 @@ impl Gateway {
         tokio::spawn(log.clone().follow(child.stdout.take().expect("a piped output")));
         tokio::spawn(errors.clone().follow(child.stderr.take().expect("a piped output")));
         Self { child, folder, log, errors, proxies: Vec::new(), admin: None }
+    }
+
+    /// Returns the number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("a running gateway")
     }
 
     /// Returns where the first proxy listener is bound.
@@ -112,6 +133,14 @@ impl Gateway {
         self.wait_for_record(&what, |record| record.is_from(client)).await
     }
 
+    /// Waits for the same record, and asserts that there is no other.
+    pub async fn only_record_of(&self, client: SocketAddr) -> Record {
+        let record = self.record_of(client).await;
+        let records = self.access_records().into_iter().filter(|record| record.is_from(client)).count();
+        assert_eq!(records, 1, "records of {client}");
+        record
+    }
+
     /// Waits for a record.
     pub async fn wait_for_record(&self, what: &str, matches: impl Fn(&Record) -> bool) -> Record {
         self.log.wait_for(what, |log| log.records().into_iter().find(|record| matches(record))).await
@@ -149,7 +178,7 @@ impl Gateway {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let pid = self.child.id().expect("a running gateway").to_string();
+        let pid = self.pid().to_string();
         let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status().expect("a shell");
         assert!(sent.success(), "no signal could be sent");
     }

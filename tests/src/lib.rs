@@ -1,8 +1,9 @@
 //! The cast of the journeys: small real servers and clients on loopback, every port chosen by the system.
 //!
 //! Fakes of the outside: [`azure`] (its services: [`family`]), [`origin`], [`dns`]. Callers: [`client`],
-//! [`curl`]. The program under test: [`gateway`], with its [`config`], its [`record`]s and its [`metrics`].
-//! Props: [`pki`], [`hello`], [`users`], [`content`], [`wire`], [`patience`].
+//! [`curl`]; [`haproxy`] between. The program under test: [`gateway`], with its [`config`], its [`record`]s and its [`metrics`].
+//! Props: [`pki`], [`hello`], [`users`], [`proxy_header`], [`content`], [`wire`], [`patience`],
+//! [`installed`], [`process`].
 
 // A fake that cannot go on must say so loudly: panics and prints are this crate's reports.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
@@ -15,11 +16,15 @@ pub mod curl;
 pub mod dns;
 pub mod family;
 pub mod gateway;
+pub mod haproxy;
 pub mod hello;
+pub mod installed;
 pub mod metrics;
 pub mod origin;
 pub mod patience;
 pub mod pki;
+pub mod process;
+pub mod proxy_header;
 pub mod record;
 pub mod users;
 pub mod wire;

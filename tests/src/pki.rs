@@ -114,6 +114,13 @@ impl Pki {
         Arc::new(config)
     }
 
+    /// Returns the same, for TLS 1.2 only.
+    pub fn client_config_tls12(&self) -> Arc<ClientConfig> {
+        let builder = ClientConfig::builder_with_provider(provider());
+        let builder = builder.with_protocol_versions(&[&version::TLS12]).expect("a protocol version");
+        Arc::new(builder.with_root_certificates(self.roots()).with_no_client_auth())
+    }
+
     /// Returns the same with a client certificate, as the legacy agent presents.
     pub fn client_config_with_certificate(&self, name: &str) -> Arc<ClientConfig> {
         let key = KeyPair::generate().expect("a key");

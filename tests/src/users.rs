@@ -7,12 +7,25 @@ use argon2::Version;
 use argon2::password_hash::PasswordHasher;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tokio::process::Command;
+
+use crate::installed;
 
 /// Returns the text of a users file with these names and passwords.
 pub fn users_file(users: &[(&str, &str)]) -> String {
     let mut text = String::from("# made for a test: far too cheap for any other use\n");
     users.iter().for_each(|(name, password)| text.push_str(&format!("{name}:{}\n", hash(password))));
     text
+}
+
+/// Returns the line the real `htpasswd` writes with these options, or says `skipped: …`.
+pub async fn htpasswd(options: &str, name: &str, password: &str) -> Option<String> {
+    let mut command = Command::new("htpasswd");
+    command.args(options.split(' ')).args([name, password]);
+    let output = installed::output(&mut command).await?;
+    let said = String::from_utf8(output.stdout).expect("a line in UTF-8");
+    assert!(output.status.success(), "htpasswd failed: {}", String::from_utf8_lossy(&output.stderr));
+    Some(format!("{}\n", said.trim()))
 }
 
 /// Returns the value of a `Proxy-Authorization` field.

@@ -9,6 +9,7 @@ use anyhow::Context;
 use common::host_port::HostPort;
 use la_gateway::config::Config;
 use la_gateway::dial::resolve::Resolver;
+use la_gateway::gateway::own_addresses;
 use la_gateway::policy::accounts::Accounts;
 use la_gateway::policy::accounts::Client;
 use la_gateway::policy::accounts::Identity;
@@ -60,6 +61,12 @@ pub(super) fn explain(config: &Config, what: &Arguments) -> anyhow::Result<ExitC
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
 fn stations(config: &Config, what: &Arguments) -> anyhow::Result<Result<(), Refusal>> {
+    if what.target.contains("://") {
+        anyhow::bail!(
+            "`{}` is a URL; write the host alone, as in `example.com` or `example.com:443`",
+            what.target
+        );
+    }
     let step = |name: &str, verdict: String| println!("{name:<10} {verdict}");
     let target = match parse(&what.target) {
         Ok(target) => target,
@@ -104,7 +111,9 @@ fn stations(config: &Config, what: &Arguments) -> anyhow::Result<Result<(), Refu
             return Ok(Err(refusal));
         }
     };
-    let addresses = Addresses::new(config.allow.clone());
+    let listeners: Vec<_> = config.listeners.iter().map(|listener| listener.address).collect();
+    let own = own_addresses(&listeners).context("cannot read this machine's network addresses")?;
+    let addresses = Addresses::new(config.allow.clone()).with_own(own);
     for address in &found {
         step(
             "address",

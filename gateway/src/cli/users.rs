@@ -81,6 +81,8 @@ fn add(name: &str, file: &Path) -> anyhow::Result<ExitCode> {
     let mut lines = without(&before, name);
     lines.push(format!("{name}:{}", hash.to_text()));
     write(file, &lines)?;
+    let done = if lines.len() > before.lines().count() { "added" } else { "has a new password now" };
+    eprintln!("{name}: {done} ({}); a running gateway reads it at its next start", file.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -100,7 +100,11 @@ pub(super) fn decode<T: DeserializeOwned + Default>(source: Source<'_>) -> (T, V
 }
 
 fn problem(source: Source<'_>, error: &toml::de::Error) -> Problem {
-    let message = error.message().rsplit(AT).next().unwrap_or_default().replace('\n', "; ");
+    let message = error.message().rsplit(AT).next().unwrap_or_default();
+    let message = message
+        .replace('\n', "; ")
+        .replace("expected a string", "expected a string in quotes")
+        .replace("expected a nonzero u32", "expected a whole number from 1 to 4294967295");
     match place(error) {
         Some(at) => source.problem(at..at, message),
         None => source.problem_of_file(message),

@@ -5,10 +5,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use bytesize::ByteSize;
 use common::cloud::Cloud;
 use common::host_port::HostName;
-use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -18,18 +16,22 @@ use super::values::AdminAddress;
 use super::values::BundleName;
 use super::values::FixedAnswer;
 use super::values::Guid;
+use super::values::Net;
 use super::values::PercentEncodedWord;
 use super::values::Server;
+use super::values::Span;
+use super::values::SpanOrNone;
 use super::values::StorageAccount;
+use super::values::UploadCap;
 use crate::events::LogFormat;
 use crate::events::LogLevel;
 use crate::policy::accounts::PercentEncoded;
 use crate::policy::pattern::Pattern;
 
-type Duration = Parsed<humantime::Duration>;
+type Duration = Parsed<Span>;
 
 fn seconds(seconds: u64) -> Duration {
-    Parsed(std::time::Duration::from_secs(seconds).into())
+    Parsed(Span(std::time::Duration::from_secs(seconds)))
 }
 
 fn number(number: u32) -> NonZeroU32 {
@@ -81,7 +83,7 @@ pub(super) struct Tls {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ProxyProtocol {
-    pub(super) trusted: List<IpNet>,
+    pub(super) trusted: List<Net>,
     pub(super) required: bool,
 }
 
@@ -107,7 +109,7 @@ impl Default for Passwords {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Admin {
     pub(super) address: Parsed<AdminAddress>,
-    pub(super) from: List<IpNet>,
+    pub(super) from: List<Net>,
 }
 
 impl Default for Admin {
@@ -123,7 +125,7 @@ pub(super) struct Dns {
     pub(super) servers: List<Server>,
     pub(super) hosts: BTreeMap<Parsed<HostName>, List<FixedAnswer>>,
     pub(super) timeout: Duration,
-    pub(super) stale_for: Duration,
+    pub(super) stale_for: Parsed<SpanOrNone>,
 }
 
 impl Default for Dns {
@@ -132,7 +134,7 @@ impl Default for Dns {
             servers: List::default(),
             hosts: BTreeMap::new(),
             timeout: seconds(5),
-            stale_for: seconds(60 * 60),
+            stale_for: Parsed(SpanOrNone(std::time::Duration::from_secs(60 * 60))),
         }
     }
 }
@@ -140,7 +142,7 @@ impl Default for Dns {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Addresses {
-    pub(super) allow: List<IpNet>,
+    pub(super) allow: List<Net>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -151,7 +153,7 @@ pub(super) struct Tunnel {
     pub(super) hello: Duration,
     pub(super) connect: Duration,
     pub(super) idle: Duration,
-    pub(super) drain: Duration,
+    pub(super) drain: Parsed<SpanOrNone>,
 }
 
 impl Default for Tunnel {
@@ -162,7 +164,7 @@ impl Default for Tunnel {
             hello: seconds(10),
             connect: seconds(10),
             idle: seconds(30 * 60),
-            drain: seconds(5 * 60),
+            drain: Parsed(SpanOrNone(std::time::Duration::from_secs(5 * 60))),
         }
     }
 }
@@ -227,14 +229,14 @@ impl Default for Log {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Role {
-    pub(super) anonymous_from: List<IpNet>,
+    pub(super) anonymous_from: List<Net>,
     pub(super) users_file: Option<Spanned<PathBuf>>,
     pub(super) cloud: Parsed<Cloud>,
     pub(super) bundles: List<BundleName>,
     pub(super) workspaces: Option<List<Guid>>,
     pub(super) storage_accounts: Option<List<StorageAccount>>,
     pub(super) hosts: List<Pattern>,
-    pub(super) upload_caps: BTreeMap<Parsed<Pattern>, Spanned<Parsed<ByteSize>>>,
+    pub(super) upload_caps: BTreeMap<Parsed<Pattern>, Spanned<Parsed<UploadCap>>>,
     pub(super) tunnels: Option<NonZeroU32>,
 }
 

@@ -158,9 +158,14 @@ pub fn load(named: Option<&Path>) -> Result<Config, Problems> {
         None => read(Source { file: Path::new("built-in default"), text: BUILT_IN }, None),
         Some(file) => {
             let text = read_file(file).map_err(|problem| Problems(vec![problem]))?;
-            read(Source { file, text: &text }, Some(file))
+            parse(Source { file, text: &text })
         }
     }
+}
+
+/// Reads the text of a configuration file, and the files it names.
+pub fn parse(source: Source<'_>) -> Result<Config, Problems> {
+    read(source, Some(source.file))
 }
 
 fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
@@ -179,14 +184,14 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         listeners,
         admin,
         dns: dns(written.dns),
-        allow: written.addresses.allow.values().copied().collect(),
+        allow: written.addresses.allow.values().map(|net| net.0).collect(),
         tunnel: Tunnel {
             minimum_tls: written.tunnel.minimum_tls,
             server_name: written.tunnel.server_name,
-            hello: *written.tunnel.hello.0,
-            connect: *written.tunnel.connect.0,
-            idle: *written.tunnel.idle.0,
-            drain: *written.tunnel.drain.0,
+            hello: written.tunnel.hello.0.0,
+            connect: written.tunnel.connect.0.0,
+            idle: written.tunnel.idle.0.0,
+            drain: written.tunnel.drain.0.0,
         },
         limits: limits::Settings {
             tunnels: limits.tunnels.get(),
@@ -199,7 +204,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
             failed_logins_per_minute: limits.failed_logins_per_minute,
         },
         connections: limits.connections.get(),
-        head_timeout: *limits.head_timeout.0,
+        head_timeout: limits.head_timeout.0.0,
         sandbox: written.sandbox.enabled,
         log: Log { format: written.log.format, level: written.log.level },
         roles,
@@ -230,7 +235,7 @@ fn listeners(
             Tls { certificate: folder.join(&files.certificate), key: folder.join(&files.key) }
         });
         let proxy_protocol = written.proxy_protocol.as_ref().map(|spanned| {
-            let trusted: Vec<IpNet> = spanned.get_ref().trusted.values().copied().collect();
+            let trusted: Vec<IpNet> = spanned.get_ref().trusted.values().map(|net| net.0).collect();
             if trusted.is_empty() {
                 let text = "`proxy_protocol` trusts nobody; list the load balancers in `trusted`";
                 problems.push(source.problem(spanned.span(), text));
@@ -255,7 +260,7 @@ fn admin(
     let span = written.as_ref().map(toml::Spanned::span).unwrap_or_default();
     let written = written.map(toml::Spanned::into_inner).unwrap_or_default();
     let AdminAddress::At(address) = written.address.0 else { return None };
-    let from: Vec<IpNet> = written.from.values().copied().collect();
+    let from: Vec<IpNet> = written.from.values().map(|net| net.0).collect();
     if !address.ip().is_loopback() && from.is_empty() {
         let text = format!(
             "the admin listener on {address} is open to the network; list who may read it in `from`, or use 127.0.0.1"
@@ -274,8 +279,8 @@ fn dns(written: file::Dns) -> DnsSettings {
     DnsSettings {
         servers: written.servers.values().map(|server| server.0).collect(),
         hosts,
-        stale_for: *written.stale_for.0,
-        timeout: *written.timeout.0,
+        stale_for: written.stale_for.0.0,
+        timeout: written.timeout.0.0,
     }
 }
 

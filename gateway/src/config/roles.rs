@@ -16,6 +16,7 @@ use super::problems::Problem;
 use super::problems::Source;
 use super::read_file;
 use super::users;
+use super::values::Net;
 use crate::policy::accounts::Account;
 use crate::policy::accounts::Accounts;
 use crate::policy::accounts::PercentEncoded;
@@ -81,13 +82,15 @@ pub(super) fn read(
         percent_encoded,
     };
     let mut places = Places::default();
+    // What could not be read was taken out; a role is empty only if it was written so.
+    let readable = problems.is_empty();
     for (name, spanned) in written {
         let written = spanned.get_ref();
-        if written.anonymous_from.0.is_empty() && written.users_file.is_none() {
+        if readable && written.anonymous_from.0.is_empty() && written.users_file.is_none() {
             let text = format!("role `{name}` admits nobody; give it `anonymous_from` or `users_file`");
             problems.push(source.problem(spanned.span(), text));
         }
-        if written.bundles.0.is_empty() && written.hosts.0.is_empty() {
+        if readable && written.bundles.0.is_empty() && written.hosts.0.is_empty() {
             let text = format!("role `{name}` may go nowhere; give it `bundles` or `hosts`");
             problems.push(source.problem(spanned.span(), text));
         }
@@ -98,7 +101,7 @@ pub(super) fn read(
         });
         for net in &written.anonymous_from.0 {
             places.claim_network(net, name, source, problems);
-            roles.networks.push((net.get_ref().trunc(), Arc::clone(&role)));
+            roles.networks.push((net.get_ref().0.trunc(), Arc::clone(&role)));
         }
         let users = written.users_file.as_ref().map(|file| read_users(file, folder, source, problems));
         let users = users.unwrap_or_default();
@@ -117,7 +120,7 @@ pub(super) fn read(
             }
         }
         roles.all.push(RoleSummary {
-            anonymous_from: written.anonymous_from.values().copied().collect(),
+            anonymous_from: written.anonymous_from.values().map(|net| net.0).collect(),
             users: count,
             bundles: written.bundles.values().map(|bundle| bundle.0.name).collect(),
             cloud: written.cloud.0,
@@ -175,7 +178,8 @@ fn read_users(
             users
         }
         Err(problem) => {
-            let text = format!("users_file `{}` {}", file.display(), problem.text);
+            let text =
+                format!("users_file `{}` {}; `la-gateway users add` makes it", file.display(), problem.text);
             problems.push(source.problem(written.span(), text));
             Vec::new()
         }
@@ -201,12 +205,12 @@ impl Places {
 
     fn claim_network(
         &mut self,
-        net: &Spanned<IpNet>,
+        net: &Spanned<Net>,
         role: &str,
         source: Source<'_>,
         problems: &mut Vec<Problem>,
     ) {
-        let range = *net.get_ref();
+        let range = net.get_ref().0;
         if range != range.trunc() {
             let text = format!("`{range}` has bits beyond its prefix; write `{}`", range.trunc());
             problems.push(source.problem(net.span(), text));

@@ -58,7 +58,6 @@ hosts = ["*.com"]
 cloud = "mars"
 [role.b]
 users_file = "missing.users"
-[role.c]
 "#;
     let problems = parse(text).expect_err("is wrong");
     let expected = [
@@ -70,7 +69,7 @@ users_file = "missing.users"
         ("10:", "nowhere"),
         ("12:8", "30 parsecs"),
         ("13:15", "1.1"),
-        ("15:11", "nonzero"),
+        ("15:11", "whole number from 1"),
         ("17:33", "write `10.0.0.0/8`"),
         ("17:33", "belongs to role `a` already"),
         ("18:1", "unknown field `bundels`"),
@@ -79,7 +78,6 @@ users_file = "missing.users"
         ("21:10", "too wide"),
         ("22:9", "write `public`"),
         ("24:14", "missing.users"),
-        ("25:", "role `c` admits nobody"),
     ];
     for (place, words) in expected {
         let start = format!("gateway.toml:{place}");
@@ -89,6 +87,42 @@ users_file = "missing.users"
         );
     }
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+}
+
+#[test]
+fn a_role_that_admits_nobody_or_may_go_nowhere_is_refused() {
+    let problems =
+        parse("[role.a]\n[role.b]\nanonymous_from = [\"10.0.0.1\"]\nbundles = []\n").expect_err("is wrong");
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].starts_with("gateway.toml:1:1: role `a` admits nobody"), "{problems:?}");
+    assert!(problems[1].starts_with("gateway.toml:2:1: role `b` may go nowhere"), "{problems:?}");
+}
+
+#[test]
+fn times_and_sizes_have_bounds_and_one_address_is_a_range() {
+    let cases = [
+        ("[limits]\nhead_timeout = \"500000000000years\"", "from `1ms` to `30days`"),
+        ("[tunnel]\nidle = \"0s\"", "from `1ms` to `30days`"),
+        ("[tunnel]\nidle = 30", "expected a string in quotes"),
+        ("[dns]\nstale_for = \"400days\"", "from `1ms` to `30days`"),
+        (
+            "[role.b]\nanonymous_from = [\"10.0.0.1\"]\nupload_caps = { \"{account}.blob.core.windows.net\" = \"0\" }",
+            "4 KiB",
+        ),
+        (
+            "[role.b]\nanonymous_from = [\"10.0.0.1\"]\nupload_caps = { \"nowhere.example.com\" = \"1 MiB\" }",
+            "no host rule",
+        ),
+    ];
+    let role = "\n[role.a]\nanonymous_from = [\"10.0.0.9\"]\n";
+    for (text, words) in cases {
+        let problems = parse(&format!("{text}{role}")).expect_err("is wrong");
+        assert!(problems.len() == 1 && problems[0].contains(words), "{text}: {problems:?}");
+    }
+    let config =
+        parse(&format!("[dns]\nstale_for = \"0s\"\n[tunnel]\ndrain = \"0s\"{role}")).expect("is right");
+    assert_eq!(role_of(&config, "10.0.0.9"), Ok("a".into()));
+    assert_eq!(role_of(&config, "10.0.0.10"), Err(Refusal::ClientNetworkDenied));
 }
 
 #[test]

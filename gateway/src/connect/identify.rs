@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::Semaphore;
 
 use super::Stations;
+use crate::observe::access::Record;
 use crate::observe::metrics::PasswordResult;
 use crate::policy::Policy;
 use crate::policy::accounts::Client;
@@ -60,6 +61,7 @@ pub(super) async fn identify(
     policy: &Policy,
     authorization: Option<&[u8]>,
     from: IpAddr,
+    record: &mut Record,
 ) -> Result<Client, Refusal> {
     let offered = match authorization.map(basic::read) {
         None => Offered::Nothing,
@@ -73,7 +75,10 @@ pub(super) async fn identify(
             }
             Ok(client)
         }
-        Identity::Unproven(check) => prove(stations, check, from).await,
+        Identity::Unproven(check) => {
+            record.user = check.user().cloned();
+            prove(stations, check, from).await
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The access record: one for each request, written when it ends, with the same fields every time.
 //!
-//! A record holds only what this program parsed or made itself: names from the parser, users from the
-//! users file, labels from the tables. Nothing a peer sent is copied into it, so a record is always one
-//! line and never holds a secret.
+//! A record holds what this program parsed or made itself: names from the parser, users from the users
+//! file, labels from the tables. Of a peer's own text only a target that did not parse is shown, as
+//! [`printable`] lets it. So a record is always one line and never holds a secret.
 
 use std::fmt;
 use std::hash::BuildHasher;
@@ -59,6 +59,15 @@ pub struct Traffic {
     pub down: u64,
 }
 
+/// Most bytes of an unreadable target that are written.
+pub const LONGEST_ASKED: usize = 100;
+
+/// Returns a peer's text as a record may hold it: printable ASCII, cut at [`LONGEST_ASKED`] bytes.
+pub fn printable(text: &str) -> String {
+    let shown = text.chars().take(LONGEST_ASKED).map(|c| if c.is_ascii_graphic() { c } else { '?' });
+    shown.collect()
+}
+
 /// A record in the making. The stations fill it in as they go.
 #[derive(Debug)]
 pub struct Record {
@@ -66,10 +75,12 @@ pub struct Record {
     client: SocketAddr,
     began: Instant,
     setup: Option<Duration>,
-    /// The user, for a client that gave a right password.
+    /// The user named by the credentials, right or wrong, if there is one of that name.
     pub user: Option<Arc<str>>,
     /// The client's role.
     pub role: Option<Box<str>>,
+    /// What was asked for, where it did not parse; printable ASCII, at most [`LONGEST_ASKED`] bytes.
+    pub asked: String,
     /// The target, once it parsed.
     pub target: Option<HostPort>,
     /// The rule that allowed it.
@@ -92,6 +103,7 @@ impl Record {
             setup: None,
             user: None,
             role: None,
+            asked: String::new(),
             target: None,
             rule: None,
             address: None,
@@ -146,7 +158,7 @@ impl Record {
                 fault: row.fault.map_or("", |fault| fault.label()),
                 status: 200,
                 suppressed: 0,
-                message: "tunnel ended",
+                message: &format!("tunnel ended: {}", row.reason),
             },
         );
     }
@@ -164,6 +176,7 @@ impl Record {
                     user = self.user.as_deref().unwrap_or(""),
                     role = self.role.as_deref().unwrap_or(""),
                     host,
+                    asked = self.asked,
                     port = self.target.as_ref().map_or(0, HostPort::port),
                     route = if address.is_empty() { "" } else { "direct" },
                     address,

@@ -168,9 +168,12 @@ impl Metrics {
         self.bytes.with_label_values(&["down"]).inc_by(traffic.down);
         match ending {
             Ending::Finished | Ending::Idle | Ending::ClientReset => {}
-            Ending::OriginReset | Ending::OriginNotTls | Ending::OriginClosed | Ending::Drained => {
-                self.errors.inc()
-            }
+            Ending::OriginReset
+            | Ending::OriginNotTls
+            | Ending::OriginClosed
+            | Ending::OriginTlsVersion
+            | Ending::OriginHelloTimeout
+            | Ending::Drained => self.errors.inc(),
             Ending::NotTls
             | Ending::TlsVersion
             | Ending::ServerName

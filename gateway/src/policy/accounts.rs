@@ -198,6 +198,11 @@ fn client_of(account: &Account) -> Client {
 }
 
 impl PasswordCheck {
+    /// Returns the user that the credentials name, if there is one of that name.
+    pub fn user(&self) -> Option<&Arc<str>> {
+        self.tries.iter().find_map(|one| one.client.as_ref()?.user())
+    }
+
     /// Returns the client if one of its forms was verified before.
     pub fn settled(&self) -> Option<Client> {
         let known = self.tries.iter().find(|one| one.client.is_some() && self.verified.knows(one.digest))?;

@@ -77,7 +77,7 @@ pub async fn origin<O: AsyncRead + Unpin>(
     match gathered.found.map_err(|failure| failure.ending(Ending::OriginNotTls))? {
         None => Ok(OriginSaid::Closed(gathered.bytes)),
         Some(ServerAnswer::Alert { .. }) => Ok(OriginSaid::Alert(gathered.bytes)),
-        Some(ServerAnswer::Hello { version }) if version < lowest(minimum) => Err(Ending::TlsVersion),
+        Some(ServerAnswer::Hello { version }) if version < lowest(minimum) => Err(Ending::OriginTlsVersion),
         Some(ServerAnswer::Hello { version }) => Ok(OriginSaid::Hello(version, gathered.bytes)),
     }
 }
@@ -118,7 +118,8 @@ enum Failure {
 impl Failure {
     fn ending(self, foreign: Ending) -> Ending {
         match (self, foreign) {
-            (Self::Timeout, _) => Ending::HelloTimeout,
+            (Self::Timeout, Ending::NotTls) => Ending::HelloTimeout,
+            (Self::Timeout, _) => Ending::OriginHelloTimeout,
             (Self::Foreign, _) => foreign,
             (Self::Broken, Ending::NotTls) => Ending::ClientReset,
             (Self::Broken, _) => Ending::OriginReset,

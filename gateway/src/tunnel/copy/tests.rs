@@ -160,8 +160,10 @@ async fn an_endless_sender_gives_the_other_direction_its_turn_and_goes_on_afterw
     let mut client = Scripted::sends(&vec![0; much]).then_ends().and_room(usize::MAX);
     let mut origin = Scripted::default().then_ends().and_room(usize::MAX);
     let mut traffic = Traffic::default();
+    let began = Instant::now();
     let ending = copy(&mut client, &mut origin, BOUNDS, &mut traffic).await;
     assert_eq!((ending, traffic.up), (Ending::Finished, much as u64));
+    assert_eq!(began.elapsed(), Duration::ZERO, "nothing but the clock woke it");
 }
 
 #[tokio::test(start_paused = true)]

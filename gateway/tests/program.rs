@@ -1,0 +1,51 @@
+//! The built program: its arguments, exit codes, outputs and signals.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
+
+#[path = "program/cast.rs"]
+mod cast;
+#[path = "program/check.rs"]
+mod check;
+#[path = "program/explain.rs"]
+mod explain;
+#[path = "program/run.rs"]
+mod run;
+#[path = "program/users.rs"]
+mod users;
+
+use cast::Folder;
+
+#[test]
+fn the_version_is_one_line() {
+    let done = Folder::new().run(&["--version"]);
+    assert_eq!((done.code, done.out), (0, format!("la-gateway {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn the_help_names_every_command_and_the_usual_place_of_the_configuration() {
+    let done = Folder::new().run(&["--help"]);
+    assert_eq!((done.code, done.err.as_str()), (0, ""));
+    for word in ["run", "check", "explain", "users", "--config <FILE>", "/etc/la-gateway/gateway.toml"] {
+        assert!(done.out.contains(word), "{word} is missing:\n{}", done.out);
+    }
+    for command in [&["explain", "--help"][..], &["users", "--help"], &["users", "add", "--help"]] {
+        assert_eq!(Folder::new().run(command).code, 0, "{command:?}");
+    }
+}
+
+#[test]
+fn wrong_arguments_are_a_usage_error_that_says_what_is_wrong() {
+    let wrong: [(&[&str], &str); 6] = [
+        (&["--no-such-option"], "--no-such-option"),
+        (&["no-such-command"], "no-such-command"),
+        (&["explain"], "HOST"),
+        (&["explain", "a.example", "--from", "nowhere"], "nowhere"),
+        (&["users"], "add"),
+        (&["users", "add", "ann"], "--file"),
+    ];
+    for (arguments, word) in wrong {
+        let done = Folder::new().run(arguments);
+        assert_eq!((done.code, done.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(done.err.contains(word), "{arguments:?}: {}", done.err);
+    }
+}
