@@ -75,13 +75,23 @@ pub struct Admitted {
     _slot: Slot,
 }
 
+/// Who sends a request, as far as its connection tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    /// Network address.
+    pub address: SocketAddr,
+    /// Names in the client's certificate.
+    pub certificate: &'a [String],
+}
+
 /// Takes a request from identification to an open connection.
 pub async fn admit(
     stations: &Stations,
     request: Connect<'_>,
-    from: SocketAddr,
+    sender: Sender<'_>,
     record: &mut Record,
 ) -> Result<Admitted, Refusal> {
+    let from = sender.address;
     record.target = Some(request.target.clone());
     if stations.draining.is_cancelled() {
         return Err(Refusal::Draining);
@@ -91,7 +101,7 @@ pub async fn admit(
         return Err(Refusal::Loop);
     }
     let policy = stations.policy.load_full();
-    let client = identify::identify(stations, &policy, request.authorization, from.ip(), record).await?;
+    let client = identify::identify(stations, &policy, request.authorization, sender, record).await?;
     record.user = client.user().cloned();
     record.role = Some(client.role().name.clone());
     let slot = stations.limits.admit(ClientKey::of(&client, from.ip()), client.role())?;

@@ -37,6 +37,7 @@ use self::arrive::open;
 use crate::answer;
 use crate::connect;
 use crate::connect::Admitted;
+use crate::connect::Sender;
 use crate::connect::Stations;
 use crate::dial::direct;
 use crate::ending::Ending;
@@ -86,6 +87,10 @@ pub async fn serve(
             refused(&stations, record, &refusal);
             linger(stream).await;
         }
+        Opened::Alerted(socket, refusal) => {
+            refused(&stations, Record::new(stations.ids.next(), peer), &refusal);
+            linger(ClientStream::Plain(socket)).await;
+        }
         Opened::Closed(refusal) => refused(&stations, Record::new(stations.ids.next(), peer), &refusal),
         Opened::Http(stream) => request(stations, stream, peer, deadline).await,
     }
@@ -103,6 +108,7 @@ enum Outcome {
 struct OneRequest {
     stations: Arc<Stations>,
     peer: SocketAddr,
+    certificate: Arc<[String]>,
     outcome: Arc<Mutex<Option<Outcome>>>,
     seen: Seen,
 }
@@ -140,9 +146,10 @@ impl OneRequest {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, _no_body) = request.into_parts();
         let mut record = Record::new(self.stations.ids.next(), self.peer);
+        let sender = Sender { address: self.peer, certificate: &self.certificate };
         let admitted = match request::read(&head) {
             _ if self.seen.lone_line_feed() => Err(Refusal::MalformedRequest("a line ends in LF without CR")),
-            Ok(connect) => connect::admit(&self.stations, connect, self.peer, &mut record).await,
+            Ok(connect) => connect::admit(&self.stations, connect, sender, &mut record).await,
             Err(refusal) => {
                 record.asked = printable(&head.uri.to_string());
                 Err(refusal)
@@ -166,8 +173,13 @@ impl OneRequest {
 /// Reads one request, answers it, and carries the tunnel if it was admitted.
 async fn request(stations: Arc<Stations>, stream: ClientStream, peer: SocketAddr, deadline: Instant) {
     let seen = Seen::default();
-    let service =
-        OneRequest { stations: Arc::clone(&stations), peer, outcome: Arc::default(), seen: seen.clone() };
+    let service = OneRequest {
+        stations: Arc::clone(&stations),
+        peer,
+        certificate: stream.certificate_names().into(),
+        outcome: Arc::default(),
+        seen: seen.clone(),
+    };
     let mut connection = http1::Builder::new()
         .half_close(true)
         .max_headers(MOST_FIELDS)

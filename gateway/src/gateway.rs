@@ -1,5 +1,7 @@
 //! The gateway as a whole: bind everything, accept, and end in order.
 
+mod identities;
+
 use std::io;
 use std::net::IpAddr;
 use std::net::SocketAddr;
@@ -28,6 +30,7 @@ use crate::dial::resolve::ResolverError;
 use crate::events;
 use crate::listen::socket;
 use crate::listen::tls;
+use crate::listen::tls::Identity;
 use crate::observe::access::RequestIds;
 use crate::observe::metrics::Metrics;
 use crate::observe::repeats::Repeats;
@@ -89,7 +92,7 @@ pub enum StartError {
 /// What a listener would speak, once its files are read. Binds nothing.
 pub fn prepare(config: &Config) -> Result<Vec<Speaks>, StartError> {
     let speaks = config.listeners.iter().map(|listener| {
-        let tls = listener.tls.as_ref().map(tls::acceptor).transpose()?;
+        let tls = listener.tls.as_ref().map(Identity::load).transpose()?.map(Arc::new);
         Ok(Speaks { plain: listener.plain, tls, proxy_protocol: listener.proxy_protocol.clone() })
     });
     speaks.collect()
@@ -169,6 +172,8 @@ impl Gateway {
     pub async fn run(self, stop: CancellationToken, cut: CancellationToken) -> u32 {
         let (clients, service) = (TaskTracker::new(), TaskTracker::new());
         let places = Arc::new(Semaphore::new(self.connections.min(Semaphore::MAX_PERMITS)));
+        let fresh = self.listeners.iter().filter_map(|bound| bound.speaks.tls.clone()).collect();
+        let refreshing = tokio::spawn(identities::keep_fresh(fresh));
         let accepting: Vec<_> = self
             .listeners
             .into_iter()
@@ -214,6 +219,7 @@ impl Gateway {
             let _ = timeout(Duration::from_secs(1), clients.wait()).await;
         }
         sweeping.abort();
+        refreshing.abort();
         if let Some(admin) = admin {
             admin.abort();
         }

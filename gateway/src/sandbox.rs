@@ -56,11 +56,19 @@ impl Openings {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
         };
+        // A file may be a link; the ones that renew certificates leave one beside the configuration.
+        let folders = |file: &Path| {
+            let real = file.canonicalize().ok();
+            [Some(folder(file)), real.as_deref().map(folder)].into_iter().flatten()
+        };
         let named = config.roles.users_files.iter().chain(&config.file);
         let tls =
             config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| tls.files());
-        let read =
-            SYSTEM.iter().map(PathBuf::from).chain(named.map(|file| folder(file))).chain(tls.map(folder));
+        let read = SYSTEM
+            .iter()
+            .map(PathBuf::from)
+            .chain(named.flat_map(|file| folders(file)))
+            .chain(tls.flat_map(folders));
         let fixed = config.dns.hosts.values().flatten().filter_map(|address| address.port);
         let servers = config.dns.servers.iter().map(|server| server.port());
         Self { read: read.collect(), connect: [HTTPS, DNS].into_iter().chain(fixed).chain(servers).collect() }

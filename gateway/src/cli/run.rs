@@ -87,6 +87,9 @@ pub(super) fn policy(config: &Config) -> String {
         if summary.users > 0 {
             who.push(count(summary.users, "user"));
         }
+        if summary.certificates > 0 {
+            who.push(count(summary.certificates, "certificate"));
+        }
         format!(
             "role {} ({}) may reach {} in {}: {}",
             summary.role.name,

@@ -78,6 +78,9 @@ impl Default for Listener {
 pub(super) struct Tls {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+    pub(super) client_ca: Option<PathBuf>,
+    pub(super) client_crl: Option<PathBuf>,
+    pub(super) client_certificate: Option<super::ClientCertificatePolicy>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -235,6 +238,7 @@ pub(super) struct Role {
     pub(super) bundles: List<BundleName>,
     pub(super) workspaces: Option<List<Guid>>,
     pub(super) storage_accounts: Option<List<StorageAccount>>,
+    pub(super) certificates: Vec<Spanned<String>>,
     pub(super) hosts: List<Pattern>,
     pub(super) upload_caps: BTreeMap<Parsed<Pattern>, Spanned<Parsed<UploadCap>>>,
     pub(super) tunnels: Option<NonZeroU32>,
@@ -251,6 +255,7 @@ impl Default for Role {
             ),
             workspaces: None,
             storage_accounts: None,
+            certificates: Vec::new(),
             hosts: List::default(),
             upload_caps: BTreeMap::new(),
             tunnels: None,

@@ -93,12 +93,31 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// Private key, PEM.
     pub key: PathBuf,
+    /// Certificates of the CAs that vouch for clients, PEM.
+    pub client_ca: Option<PathBuf>,
+    /// Revocation lists of those CAs, PEM.
+    pub client_crl: Option<PathBuf>,
+    /// Whether clients must show a certificate.
+    pub client_certificate: ClientCertificatePolicy,
+}
+
+/// Whether the clients of a TLS listener must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificatePolicy {
+    /// They are not asked for one.
+    None,
+    /// They may come without; one that is shown must be right.
+    Optional,
+    /// They must.
+    Required,
 }
 
 impl Tls {
     /// Returns every file that is named.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        [self.certificate.as_path(), self.key.as_path()].into_iter()
+        let clients = [self.client_ca.as_deref(), self.client_crl.as_deref()];
+        [self.certificate.as_path(), self.key.as_path()].into_iter().chain(clients.into_iter().flatten())
     }
 }
 
@@ -174,6 +193,14 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     let listeners = listeners(&written.listener, source, folder, &mut problems);
     let admin = admin(written.admin, source, &mut problems);
     let percent_encoded = written.passwords.percent_encoded.0.0;
+    let has_client_ca =
+        listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
+    for certificate in
+        written.role.values().flat_map(|role| &role.get_ref().certificates).filter(|_| !has_client_ca)
+    {
+        let text = "no listener's `tls` has a `client_ca`, so no certificate is ever asked for; add one";
+        problems.push(source.problem(certificate.span(), text));
+    }
     let roles = roles::read(&written.role, percent_encoded, source, folder, &mut problems);
     if !problems.is_empty() {
         problems.sort_by_key(|problem| (problem.file != source.file, problem.place));
@@ -232,7 +259,15 @@ fn listeners(
                     "`tls` needs both files, as in `tls = { certificate = \"gw.crt\", key = \"gw.key\" }`";
                 problems.push(source.problem(tls.span(), text));
             }
-            Tls { certificate: folder.join(&files.certificate), key: folder.join(&files.key) }
+            let client_certificate = client_certificate(written.plain, tls, source, problems);
+            let beside = |file: &PathBuf| folder.join(file);
+            Tls {
+                certificate: beside(&files.certificate),
+                key: beside(&files.key),
+                client_ca: files.client_ca.as_ref().map(beside),
+                client_crl: files.client_crl.as_ref().map(beside),
+                client_certificate,
+            }
         });
         let proxy_protocol = written.proxy_protocol.as_ref().map(|spanned| {
             let trusted: Vec<IpNet> = spanned.get_ref().trusted.values().map(|net| net.0).collect();
@@ -250,6 +285,32 @@ fn listeners(
         listeners.push(Listener { address, plain, tls: None, proxy_protocol: None });
     }
     listeners
+}
+
+/// Returns whether clients must show a certificate: where a CA is named, unless it says otherwise.
+fn client_certificate(
+    plain: bool,
+    tls: &toml::Spanned<file::Tls>,
+    source: Source<'_>,
+    problems: &mut Vec<Problem>,
+) -> ClientCertificatePolicy {
+    let written = tls.get_ref();
+    let policy = written.client_certificate.unwrap_or(match written.client_ca {
+        Some(_) => ClientCertificatePolicy::Required,
+        None => ClientCertificatePolicy::None,
+    });
+    let asked = policy != ClientCertificatePolicy::None || written.client_crl.is_some();
+    if asked && written.client_ca.is_none() {
+        let text = "client certificates need `client_ca`, the file with the certificates of the CAs that vouch for \
+                    clients";
+        problems.push(source.problem(tls.span(), text));
+    }
+    if plain && policy == ClientCertificatePolicy::Required {
+        let text = "a client certificate is required, but `plain = true` lets clients in without one; set \
+                    `plain = false`, or `client_certificate = \"optional\"`";
+        problems.push(source.problem(tls.span(), text));
+    }
+    policy
 }
 
 fn admin(

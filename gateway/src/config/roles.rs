@@ -37,6 +37,7 @@ pub struct Roles {
     pub users_files: Vec<PathBuf>,
     users: Vec<Account>,
     networks: Vec<(IpNet, Arc<Role>)>,
+    certificates: HashMap<Arc<str>, Arc<Role>>,
     percent_encoded: PercentEncoded,
 }
 
@@ -49,6 +50,8 @@ pub struct RoleSummary {
     pub anonymous_from: Vec<IpNet>,
     /// Number of users.
     pub users: usize,
+    /// Number of certificate names.
+    pub certificates: usize,
     /// Names of its bundles.
     pub bundles: Vec<&'static str>,
     /// The cloud of its bundles.
@@ -58,7 +61,13 @@ pub struct RoleSummary {
 impl Roles {
     /// Gathers the accounts of all roles.
     pub fn accounts(&self, verified: Arc<Verified>) -> Accounts {
-        Accounts::new(self.users.clone(), self.networks.clone(), self.percent_encoded, verified)
+        Accounts::new(
+            self.users.clone(),
+            self.networks.clone(),
+            self.certificates.clone(),
+            self.percent_encoded,
+            verified,
+        )
     }
 }
 
@@ -79,6 +88,7 @@ pub(super) fn read(
         users_files: Vec::new(),
         users: Vec::new(),
         networks: Vec::new(),
+        certificates: HashMap::new(),
         percent_encoded,
     };
     let mut places = Places::default();
@@ -86,8 +96,14 @@ pub(super) fn read(
     let readable = problems.is_empty();
     for (name, spanned) in written {
         let written = spanned.get_ref();
-        if readable && written.anonymous_from.0.is_empty() && written.users_file.is_none() {
-            let text = format!("role `{name}` admits nobody; give it `anonymous_from` or `users_file`");
+        if readable
+            && written.anonymous_from.0.is_empty()
+            && written.users_file.is_none()
+            && written.certificates.is_empty()
+        {
+            let text = format!(
+                "role `{name}` admits nobody; give it `anonymous_from`, `users_file` or `certificates`"
+            );
             problems.push(source.problem(spanned.span(), text));
         }
         if readable && written.bundles.0.is_empty() && written.hosts.0.is_empty() {
@@ -102,6 +118,14 @@ pub(super) fn read(
         for net in &written.anonymous_from.0 {
             places.claim_network(net, name, source, problems);
             roles.networks.push((net.get_ref().0.trunc(), Arc::clone(&role)));
+        }
+        for certificate in &written.certificates {
+            if let Some(first) =
+                roles.certificates.insert(certificate.get_ref().as_str().into(), Arc::clone(&role))
+            {
+                let text = format!("this certificate belongs to role `{}` already; remove one", first.name);
+                problems.push(source.problem(certificate.span(), text));
+            }
         }
         let users = written.users_file.as_ref().map(|file| read_users(file, folder, source, problems));
         let users = users.unwrap_or_default();
@@ -122,6 +146,7 @@ pub(super) fn read(
         roles.all.push(RoleSummary {
             anonymous_from: written.anonymous_from.values().map(|net| net.0).collect(),
             users: count,
+            certificates: written.certificates.len(),
             bundles: written.bundles.values().map(|bundle| bundle.0.name).collect(),
             cloud: written.cloud.0,
             role,

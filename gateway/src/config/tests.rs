@@ -159,3 +159,32 @@ fn the_same_user_in_two_roles_is_refused() {
     let problems = load(Some(&file)).expect_err("is wrong");
     assert!(problems.to_string().contains("user `ann` belongs to role `a` already"), "{problems}");
 }
+
+#[test]
+fn client_certificates_are_required_where_a_ca_is_named_and_need_one() {
+    let tls = |listener: &str, tls: &str| {
+        let role = "[role.a]\nanonymous_from = [\"127.0.0.0/8\"]";
+        parse(&format!(
+            "[[listener]]\n{listener}\ntls = {{ certificate = \"c\", key = \"k\"{tls} }}\n{role}\n"
+        ))
+    };
+    let policy = |listener: &str, keys: &str| {
+        let config = tls(listener, keys).expect("is valid");
+        config.listeners[0].tls.as_ref().expect("TLS").client_certificate
+    };
+    assert_eq!(policy("", ""), ClientCertificatePolicy::None);
+    assert_eq!(policy("plain = false", ", client_ca = \"a\""), ClientCertificatePolicy::Required);
+    let optional = ", client_ca = \"a\", client_crl = \"l\", client_certificate = \"optional\"";
+    assert_eq!(policy("", optional), ClientCertificatePolicy::Optional);
+    let none = ", client_ca = \"a\", client_certificate = \"none\"";
+    assert_eq!(policy("", none), ClientCertificatePolicy::None);
+    let wrong = [
+        ("plain = false", ", client_certificate = \"required\"", "need `client_ca`"),
+        ("", ", client_crl = \"l\"", "need `client_ca`"),
+        ("", ", client_ca = \"a\"", "lets clients in without one"),
+    ];
+    for (listener, keys, words) in wrong {
+        let problems = tls(listener, keys).expect_err(words);
+        assert!(problems[0].contains(words), "{problems:?}");
+    }
+}

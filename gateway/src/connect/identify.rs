@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::Semaphore;
 
+use super::Sender;
 use super::Stations;
 use crate::observe::access::Record;
 use crate::observe::metrics::PasswordResult;
@@ -60,9 +61,13 @@ pub(super) async fn identify(
     stations: &Stations,
     policy: &Policy,
     authorization: Option<&[u8]>,
-    from: IpAddr,
+    sender: Sender<'_>,
     record: &mut Record,
 ) -> Result<Client, Refusal> {
+    let from = sender.address.ip();
+    if let Some(client) = policy.accounts.by_certificate(sender.certificate) {
+        return Ok(client);
+    }
     let offered = match authorization.map(basic::read) {
         None => Offered::Nothing,
         Some(None) => Offered::Unreadable,

@@ -1,16 +1,17 @@
 //! The first bytes of a connection: whose it is, and what it speaks.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::ProxyProtocol;
 use crate::listen::proxy_header;
 use crate::listen::proxy_header::ProxyHeaderError;
 use crate::listen::stream::ClientStream;
+use crate::listen::tls::Identity;
 use crate::refusal::Refusal;
 
 /// What a listener speaks.
@@ -18,7 +19,7 @@ pub struct Speaks {
     /// Plain HTTP.
     pub plain: bool,
     /// TLS, on the same port.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<Identity>>,
     /// Whose PROXY headers are believed.
     pub proxy_protocol: Option<ProxyProtocol>,
 }
@@ -62,6 +63,8 @@ pub(super) enum Opened {
     Nothing,
     /// Answered, then closed.
     Refused(ClientStream, Refusal),
+    /// Told by a TLS alert, then closed.
+    Alerted(TcpStream, Refusal),
     /// Closed without an answer: there is no protocol to give one in.
     Closed(Refusal),
     Http(ClientStream),
@@ -78,11 +81,13 @@ pub(super) async fn open(speaks: &Speaks, socket: TcpStream, deadline: Instant) 
         Err(_) => return Opened::Refused(ClientStream::Plain(socket), Refusal::HeadTimeout),
     }
     match (first, &speaks.tls) {
-        ([TLS_HANDSHAKE], Some(tls)) => match timeout_at(deadline, tls.accept(socket)).await {
-            Ok(Ok(stream)) => Opened::Http(ClientStream::Tls(Box::new(stream))),
-            Ok(Err(error)) => Opened::Closed(Refusal::TlsHandshake(error.to_string())),
-            Err(_) => Opened::Closed(Refusal::TlsHandshake("it did not end in time".to_owned())),
-        },
+        ([TLS_HANDSHAKE], Some(identity)) => {
+            match timeout_at(deadline, identity.acceptor().accept(socket).into_fallible()).await {
+                Ok(Ok(stream)) => Opened::Http(ClientStream::Tls(Box::new(stream))),
+                Ok(Err((error, socket))) => Opened::Alerted(socket, Refusal::TlsHandshake(error.to_string())),
+                Err(_) => Opened::Closed(Refusal::TlsHandshake("it did not end in time".to_owned())),
+            }
+        }
         ([TLS_HANDSHAKE], None) => foreign(socket, "TLS on a port that speaks plain HTTP"),
         ([byte], _) if !is_begin_of_http(byte) => foreign(socket, "another protocol"),
         _ if speaks.plain => Opened::Http(ClientStream::Plain(socket)),

@@ -11,6 +11,8 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::tls::client_certificate;
+
 /// A client's connection: the bare socket, or TLS over it.
 pub enum ClientStream {
     /// Plain TCP.
@@ -20,6 +22,17 @@ pub enum ClientStream {
 }
 
 impl ClientStream {
+    /// Returns the names in the client's certificate, as a role's `certificates` spells them; none
+    /// without TLS or without a certificate.
+    pub fn certificate_names(&self) -> Vec<String> {
+        match self {
+            Self::Plain(_) => Vec::new(),
+            Self::Tls(stream) => {
+                client_certificate(stream).map(|certificate| certificate.names).unwrap_or_default()
+            }
+        }
+    }
+
     /// Returns the socket below.
     pub fn socket(&self) -> &TcpStream {
         match self {

@@ -1,4 +1,4 @@
-//! Who a client is: a Basic user, else a source network; each leads to one role.
+//! Who a client is: a certificate's name, else a Basic user, else a source network; each leads to one role.
 //!
 //! Credentials that are known from before cost one keyed digest. Others cost a password hash, which
 //! is slow on purpose, so [`Accounts::identify`] hands back the work instead of doing it: the caller
@@ -41,7 +41,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Returns the user, or `None` for a client known by its network.
+    /// Returns the user or the certificate's name; `None` for a client known by its network.
     pub fn user(&self) -> Option<&Arc<str>> {
         self.user.as_ref()
     }
@@ -70,6 +70,7 @@ pub struct Accounts {
     decoys: Vec<StoredHash>,
     decoy_choice: RandomState,
     networks: Vec<(IpNet, Arc<Role>)>,
+    certificates: HashMap<Arc<str>, Arc<Role>>,
     percent_encoded: PercentEncoded,
     verified: Arc<Verified>,
 }
@@ -112,13 +113,29 @@ impl Accounts {
     pub fn new(
         users: Vec<Account>,
         mut networks: Vec<(IpNet, Arc<Role>)>,
+        certificates: HashMap<Arc<str>, Arc<Role>>,
         percent_encoded: PercentEncoded,
         verified: Arc<Verified>,
     ) -> Self {
         networks.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
         let decoys = users.iter().map(|account| account.hash.clone()).collect();
         let users = users.into_iter().map(|account| (Arc::clone(&account.user), account)).collect();
-        Self { users, decoys, decoy_choice: RandomState::new(), networks, percent_encoded, verified }
+        Self {
+            users,
+            decoys,
+            decoy_choice: RandomState::new(),
+            networks,
+            certificates,
+            percent_encoded,
+            verified,
+        }
+    }
+
+    /// Returns the client that one of a verified certificate's names stands for. A certificate that no
+    /// role lists tells nothing: credentials and network decide.
+    pub fn by_certificate(&self, names: &[String]) -> Option<Client> {
+        let (name, role) = names.iter().find_map(|name| self.certificates.get_key_value(name.as_str()))?;
+        Some(Client { user: Some(Arc::clone(name)), role: Arc::clone(role) })
     }
 
     /// Says whether any role has users, and so whether credentials can be asked for.
@@ -259,7 +276,13 @@ mod tests {
     fn accounts(users: Vec<Account>, networks: &[(&str, &Arc<Role>)]) -> Accounts {
         let networks =
             networks.iter().map(|(net, role)| (net.parse().expect("a range"), Arc::clone(role))).collect();
-        Accounts::new(users, networks, PercentEncoded::Accepted, Arc::new(Verified::new([1; 32])))
+        Accounts::new(
+            users,
+            networks,
+            HashMap::new(),
+            PercentEncoded::Accepted,
+            Arc::new(Verified::new([1; 32])),
+        )
     }
 
     fn prove(identity: Result<Identity, Refusal>) -> Result<Client, Refusal> {
@@ -308,6 +331,20 @@ mod tests {
         accounts.percent_encoded = PercentEncoded::Refused;
         assert!(matches!(accounts.identify(offered("ann", "p%40ss"), OUTSIDE), Ok(Identity::Unproven(_))));
         assert!(prove(accounts.identify(offered("ann", "p%40ss"), OUTSIDE)).is_err());
+    }
+
+    #[test]
+    fn the_first_listed_name_of_a_certificate_gives_the_role_and_an_unlisted_one_tells_nothing() {
+        let sites = role("sites");
+        let listed = HashMap::from([(Arc::from("CN=site-7"), Arc::clone(&sites))]);
+        let accounts =
+            Accounts::new(vec![], vec![], listed, PercentEncoded::Accepted, Arc::new(Verified::new([1; 32])));
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let client =
+            accounts.by_certificate(&names(&["CN=site-7,O=Example", "CN=site-7"])).expect("is listed");
+        assert_eq!((client.user().map(|u| &**u), &*client.role().name), (Some("CN=site-7"), "sites"));
+        assert!(accounts.by_certificate(&names(&["CN=site-8", "DNS:site-7"])).is_none());
+        assert!(accounts.by_certificate(&[]).is_none());
     }
 
     #[test]
