@@ -5,6 +5,7 @@
 
 mod decode;
 mod file;
+mod listeners;
 mod problems;
 mod roles;
 pub mod users;
@@ -19,6 +20,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+pub use self::listeners::ClientCertificatePolicy;
+pub use self::listeners::Listener;
+pub use self::listeners::ProxyProtocol;
+pub use self::listeners::Tls;
 pub use self::problems::Problem;
 pub use self::problems::Problems;
 pub use self::problems::Source;
@@ -62,63 +67,6 @@ pub struct Config {
     pub roles: Roles,
     /// The file, or `None` for the built-in default.
     pub file: Option<PathBuf>,
-}
-
-/// One listener of the proxy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// Address and port; port 0 lets the system choose.
-    pub address: SocketAddr,
-    /// Whether plain HTTP is answered.
-    pub plain: bool,
-    /// Whether TLS is answered, on the same port.
-    pub tls: Option<Tls>,
-    /// Whose PROXY headers are believed.
-    pub proxy_protocol: Option<ProxyProtocol>,
-}
-
-/// Whose PROXY headers are believed at a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProxyProtocol {
-    /// Load balancers.
-    pub trusted: Vec<IpNet>,
-    /// Whether every connection must come from one of them, with a header.
-    pub required: bool,
-}
-
-/// Files of a listener's TLS identity.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// Certificate chain, PEM, the listener's own certificate first.
-    pub certificate: PathBuf,
-    /// Private key, PEM.
-    pub key: PathBuf,
-    /// Certificates of the CAs that vouch for clients, PEM.
-    pub client_ca: Option<PathBuf>,
-    /// Revocation lists of those CAs, PEM.
-    pub client_crl: Option<PathBuf>,
-    /// Whether clients must show a certificate.
-    pub client_certificate: ClientCertificatePolicy,
-}
-
-/// Whether the clients of a TLS listener must show a certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClientCertificatePolicy {
-    /// They are not asked for one.
-    None,
-    /// They may come without; one that is shown must be right.
-    Optional,
-    /// They must.
-    Required,
-}
-
-impl Tls {
-    /// Returns every file that is named.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let clients = [self.client_ca.as_deref(), self.client_crl.as_deref()];
-        [self.certificate.as_path(), self.key.as_path()].into_iter().chain(clients.into_iter().flatten())
-    }
 }
 
 /// The admin listener.
@@ -190,7 +138,7 @@ pub fn parse(source: Source<'_>) -> Result<Config, Problems> {
 fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     let (written, mut problems) = decode::decode::<file::File>(source);
     let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
-    let listeners = listeners(&written.listener, source, folder, &mut problems);
+    let listeners = listeners::read(&written.listener, source, folder, &mut problems);
     let admin = admin(written.admin, source, &mut problems);
     let percent_encoded = written.passwords.percent_encoded.0.0;
     let has_client_ca =
@@ -237,80 +185,6 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         roles,
         file: file.map(Path::to_owned),
     })
-}
-
-fn listeners(
-    written: &[toml::Spanned<file::Listener>],
-    source: Source<'_>,
-    folder: &Path,
-    problems: &mut Vec<Problem>,
-) -> Vec<Listener> {
-    let mut listeners = Vec::new();
-    for spanned in written {
-        let written = spanned.get_ref();
-        if !written.plain && written.tls.is_none() {
-            let text = "this listener answers nothing; set `plain = true` or give it `tls`";
-            problems.push(source.problem(spanned.span(), text));
-        }
-        let tls = written.tls.as_ref().map(|tls| {
-            let files = tls.get_ref();
-            if files.certificate.as_os_str().is_empty() || files.key.as_os_str().is_empty() {
-                let text =
-                    "`tls` needs both files, as in `tls = { certificate = \"gw.crt\", key = \"gw.key\" }`";
-                problems.push(source.problem(tls.span(), text));
-            }
-            let client_certificate = client_certificate(written.plain, tls, source, problems);
-            let beside = |file: &PathBuf| folder.join(file);
-            Tls {
-                certificate: beside(&files.certificate),
-                key: beside(&files.key),
-                client_ca: files.client_ca.as_ref().map(beside),
-                client_crl: files.client_crl.as_ref().map(beside),
-                client_certificate,
-            }
-        });
-        let proxy_protocol = written.proxy_protocol.as_ref().map(|spanned| {
-            let trusted: Vec<IpNet> = spanned.get_ref().trusted.values().map(|net| net.0).collect();
-            if trusted.is_empty() {
-                let text = "`proxy_protocol` trusts nobody; list the load balancers in `trusted`";
-                problems.push(source.problem(spanned.span(), text));
-            }
-            ProxyProtocol { trusted, required: spanned.get_ref().required }
-        });
-        listeners.push(Listener { address: written.address.0, plain: written.plain, tls, proxy_protocol });
-    }
-    if listeners.is_empty() {
-        let default = file::Listener::default();
-        let (address, plain) = (default.address.0, default.plain);
-        listeners.push(Listener { address, plain, tls: None, proxy_protocol: None });
-    }
-    listeners
-}
-
-/// Returns whether clients must show a certificate: where a CA is named, unless it says otherwise.
-fn client_certificate(
-    plain: bool,
-    tls: &toml::Spanned<file::Tls>,
-    source: Source<'_>,
-    problems: &mut Vec<Problem>,
-) -> ClientCertificatePolicy {
-    let written = tls.get_ref();
-    let policy = written.client_certificate.unwrap_or(match written.client_ca {
-        Some(_) => ClientCertificatePolicy::Required,
-        None => ClientCertificatePolicy::None,
-    });
-    let asked = policy != ClientCertificatePolicy::None || written.client_crl.is_some();
-    if asked && written.client_ca.is_none() {
-        let text = "client certificates need `client_ca`, the file with the certificates of the CAs that vouch for \
-                    clients";
-        problems.push(source.problem(tls.span(), text));
-    }
-    if plain && policy == ClientCertificatePolicy::Required {
-        let text = "a client certificate is required, but `plain = true` lets clients in without one; set \
-                    `plain = false`, or `client_certificate = \"optional\"`";
-        problems.push(source.problem(tls.span(), text));
-    }
-    policy
 }
 
 fn admin(

@@ -126,6 +126,17 @@ fn times_and_sizes_have_bounds_and_one_address_is_a_range() {
 }
 
 #[test]
+fn two_listeners_at_one_address_are_refused() {
+    let twice = "[[listener]]\naddress = \"127.0.0.1:3128\"\n".repeat(2);
+    let problems =
+        parse(&format!("{twice}[role.a]\nanonymous_from = [\"10.0.0.1\"]\n")).expect_err("is wrong");
+    assert!(
+        problems[0].starts_with("gateway.toml:3:1: another listener is at 127.0.0.1:3128"),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn a_file_without_a_role_is_refused_because_nobody_could_connect() {
     let problems = parse("").expect_err("is wrong");
     assert!(problems[0].contains("add one, as in `[role.agents]`"), "{problems:?}");
