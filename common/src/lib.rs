@@ -5,5 +5,7 @@
 //! configuration and metrics are two operator contracts and stay with their programs.
 
 pub mod cloud;
+pub mod connect;
 pub mod host_port;
+pub mod proxy_url;
 pub mod secret;

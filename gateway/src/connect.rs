@@ -15,17 +15,19 @@ use bytes::BytesMut;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use self::identify::PasswordWork;
 use crate::config::Tunnel;
 use crate::dial::direct;
+use crate::dial::relay::Relays;
 use crate::dial::resolve::Resolver;
+use crate::dial::upstream::Upstream;
 use crate::ending::Ending;
 use crate::observe::access::Record;
 use crate::observe::access::RequestIds;
+use crate::observe::access::Route;
 use crate::observe::access::Traffic;
 use crate::observe::metrics::Metrics;
 use crate::observe::repeats::Repeats;
@@ -35,6 +37,8 @@ use crate::policy::destinations::Permit;
 use crate::policy::limits::ClientKey;
 use crate::policy::limits::Limits;
 use crate::policy::limits::Slot;
+use crate::policy::relays::Passed;
+use crate::policy::relays::RelaySettings;
 use crate::policy::via::Via;
 use crate::refusal::Refusal;
 use crate::tunnel::copy::Bounds;
@@ -50,6 +54,10 @@ pub struct Stations {
     pub limits: Arc<Limits>,
     /// Names to addresses.
     pub resolver: Resolver,
+    /// Upstream proxies, if there are any.
+    pub relays: Option<Relays>,
+    /// Which hosts go past them.
+    pub relay_settings: RelaySettings,
     /// Deadlines and checks of a tunnel.
     pub tunnel: Tunnel,
     /// Password checks under way.
@@ -71,7 +79,9 @@ pub struct Stations {
 /// An admitted CONNECT: leave, a slot, and an open connection. Only [`admit`] makes one.
 pub struct Admitted {
     permit: Permit,
-    origin: TcpStream,
+    origin: Upstream,
+    /// What the origin sent before the client's 200: only a relay's answer can bring any.
+    origin_early: BytesMut,
     _slot: Slot,
 }
 
@@ -100,6 +110,7 @@ pub async fn admit(
     if request.via.iter().any(|via| stations.via.is_in(via)) {
         return Err(Refusal::Loop);
     }
+    let passed = Passed::read(&request.via)?;
     let policy = stations.policy.load_full();
     let client = identify::identify(stations, &policy, request.authorization, sender, record).await?;
     record.user = client.user().cloned();
@@ -107,12 +118,24 @@ pub async fn admit(
     let slot = stations.limits.admit(ClientKey::of(&client, from.ip()), client.role())?;
     let permit = client.role().destinations.authorize(&request.target)?;
     record.rule = Some(permit.rule().to_string());
+    let limit = stations.tunnel.connect;
+    let relays = stations.relays.as_ref();
+    if let Some(relays) = relays.filter(|_| !stations.relay_settings.bypasses(permit.target().name())) {
+        record.route = Some(Route::Relay);
+        let addresses = &policy.addresses;
+        let relayed = relays.connect(permit.target(), &passed, &stations.resolver, addresses, limit).await?;
+        record.address = Some(relayed.address);
+        let origin_early = relayed.early.into();
+        return Ok(Admitted { permit, origin: relayed.stream, origin_early, _slot: slot });
+    }
+    record.route = Some(Route::Direct);
     let found = stations.resolver.resolve(permit.target()).await?;
     let vetted = policy.addresses.vet_all(&found)?;
     record.address = vetted.first().map(|vetted| vetted.address());
-    let connected = direct::connect(&vetted, stations.tunnel.connect).await?;
+    let connected = direct::connect(&vetted, limit).await?;
     record.address = Some(connected.address);
-    Ok(Admitted { permit, origin: connected.stream, _slot: slot })
+    let origin = Upstream::Plain(connected.stream);
+    Ok(Admitted { permit, origin, origin_early: BytesMut::new(), _slot: slot })
 }
 
 /// Carries an admitted tunnel to its end. `early` is what the client sent after its request head.
@@ -126,11 +149,19 @@ pub async fn carry<C>(
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
-    let Admitted { permit, mut origin, _slot } = admitted;
+    let Admitted { permit, mut origin, origin_early, _slot } = admitted;
     stations.metrics.tunnel_begins(record.set_up());
     let mut traffic = Traffic::default();
     let carried = async {
-        let begun = hellos(stations, &permit, client, &mut origin, early, &mut record, &mut traffic).await;
+        let begun = hellos(
+            stations,
+            &permit,
+            (client, early),
+            (&mut origin, origin_early),
+            &mut record,
+            &mut traffic,
+        )
+        .await;
         match begun {
             Err(ending) => ending,
             Ok(()) => {
@@ -145,7 +176,7 @@ where
     };
     if ending == Ending::ClientReset {
         // The origin must not take a cut stream for a whole one.
-        direct::reset(&origin);
+        origin.reset();
     }
     record.traffic = traffic;
     stations.metrics.tunnel_ends(ending, traffic);
@@ -157,9 +188,8 @@ where
 async fn hellos<C>(
     stations: &Stations,
     permit: &Permit,
-    client: &mut C,
-    origin: &mut TcpStream,
-    early: BytesMut,
+    (client, early): (&mut C, BytesMut),
+    (origin, origin_early): (&mut Upstream, BytesMut),
     record: &mut Record,
     traffic: &mut Traffic,
 ) -> Result<(), Ending>
@@ -176,7 +206,8 @@ where
     record.tls_version = Some(offered);
     pass_on(origin, &bytes, tunnel, (Ending::OriginReset, Ending::OriginHelloTimeout)).await?;
     traffic.up += bytes.len() as u64;
-    let (bytes, goes_on) = match hello::origin(origin, tunnel.hello, tunnel.minimum_tls).await? {
+    let (bytes, goes_on) = match hello::origin(origin, origin_early, tunnel.hello, tunnel.minimum_tls).await?
+    {
         OriginSaid::Hello(version, bytes) => {
             record.tls_version = Some(version);
             (bytes, Ok(()))

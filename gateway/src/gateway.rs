@@ -25,6 +25,8 @@ use crate::connect::PasswordWork;
 use crate::connect::Stations;
 use crate::connection;
 use crate::connection::Speaks;
+use crate::dial::relay::RelayError;
+use crate::dial::relay::Relays;
 use crate::dial::resolve::Resolver;
 use crate::dial::resolve::ResolverError;
 use crate::events;
@@ -78,6 +80,9 @@ pub enum StartError {
     /// Name servers that cannot be found out.
     #[error("{0}; list them in `[dns] servers`")]
     Resolver(#[from] ResolverError),
+    /// Relays that cannot be set up.
+    #[error("[relay]: {0}")]
+    Relay(#[from] RelayError),
     /// The list of the machine's own addresses cannot be read.
     #[error("cannot read this machine's network addresses: {0}")]
     Interfaces(io::Error),
@@ -106,6 +111,7 @@ impl Gateway {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(StartError::Random)?;
         let via = Via::new(getrandom::u64().map_err(StartError::Random)?);
+        let relays = relays(config, via.clone())?;
         let mut listeners = Vec::new();
         for (listener, speaks) in config.listeners.iter().zip(speaks) {
             let (listener, address) = bind(listener.address)?;
@@ -124,6 +130,8 @@ impl Gateway {
             policy: ArcSwap::from_pointee(policy),
             limits: Arc::new(Limits::new(config.limits.clone())),
             resolver,
+            relays,
+            relay_settings: config.relay.clone(),
             tunnel: config.tunnel.clone(),
             passwords: PasswordWork::new(processors),
             metrics: Arc::new(Metrics::new()?),
@@ -226,6 +234,14 @@ impl Gateway {
         info!(event_id = events::STOPPED.0, cut = left, "stopped");
         left
     }
+}
+
+/// Sets up the relays of a configuration, if it has any.
+pub fn relays(config: &Config, via: Via) -> Result<Option<Relays>, StartError> {
+    if config.relay.proxies.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Relays::new(&config.relay, via)?))
 }
 
 fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -61,7 +61,7 @@ impl Openings {
             let real = file.canonicalize().ok();
             [Some(folder(file)), real.as_deref().map(folder)].into_iter().flatten()
         };
-        let named = config.roles.users_files.iter().chain(&config.file);
+        let named = config.roles.users_files.iter().chain(&config.file).chain(&config.relay.ca);
         let tls =
             config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| tls.files());
         let read = SYSTEM
@@ -69,9 +69,13 @@ impl Openings {
             .map(PathBuf::from)
             .chain(named.flat_map(|file| folders(file)))
             .chain(tls.flat_map(folders));
+        let relays = config.relay.proxies.iter().map(|proxy| proxy.port());
         let fixed = config.dns.hosts.values().flatten().filter_map(|address| address.port);
         let servers = config.dns.servers.iter().map(|server| server.port());
-        Self { read: read.collect(), connect: [HTTPS, DNS].into_iter().chain(fixed).chain(servers).collect() }
+        Self {
+            read: read.collect(),
+            connect: [HTTPS, DNS].into_iter().chain(fixed).chain(relays).chain(servers).collect(),
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use la_gateway::config::Config;
 use la_gateway::dial::resolve::Resolver;
 use la_gateway::gateway::prepare;
+use la_gateway::gateway::relays;
+use la_gateway::policy::via::Via;
 
 use super::EX_CONFIG;
 use super::run::policy;
@@ -15,6 +17,7 @@ pub(super) fn check(config: Config) -> anyhow::Result<ExitCode> {
     let problems: Vec<String> = [
         prepare(&config).err().map(|error| error.to_string()),
         Resolver::new(&config.dns).err().map(|error| error.to_string()),
+        relays(&config, Via::new(0)).err().map(|error| error.to_string()),
     ]
     .into_iter()
     .flatten()

@@ -96,6 +96,12 @@ fn stations(config: &Config, what: &Arguments) -> anyhow::Result<Result<(), Refu
         }
     };
     step("rule", rule(permit.rule()));
+    if !config.relay.proxies.is_empty() && !config.relay.bypasses(target.name()) {
+        let relays: Vec<String> = config.relay.proxies.iter().map(ToString::to_string).collect();
+        step("route", format!("relay {}", relays.join(", then ")));
+        step("addresses", "the relay looks the name up".to_owned());
+        return Ok(Ok(()));
+    }
     step("route", "direct".to_owned());
     if what.no_dns {
         step("addresses", "not looked up".to_owned());

@@ -72,7 +72,7 @@ fn not_started(error: &StartError) -> ExitCode {
     error!(event_id = events::CONFIGURATION.0, "not started: {error}");
     eprintln!("la-gateway: {error}");
     match error {
-        StartError::Tls(_) | StartError::Resolver(_) => ExitCode::from(EX_CONFIG),
+        StartError::Tls(_) | StartError::Relay(_) | StartError::Resolver(_) => ExitCode::from(EX_CONFIG),
         StartError::Listen { .. }
         | StartError::Interfaces(_)
         | StartError::Random(_)

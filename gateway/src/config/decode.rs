@@ -34,7 +34,7 @@ where
         let text = String::deserialize(deserializer)?;
         match text.parse() {
             Ok(value) => Ok(Self(value)),
-            Err(error) => Err(D::Error::custom(format!("`{text}`: {error}"))),
+            Err(error) => Err(D::Error::custom(format!("{}{error}", quoted(&text)))),
         }
     }
 }
@@ -68,11 +68,16 @@ where
             let fail = |text: String| D::Error::custom(format!("{AT}{}{AT}{text}", span.start));
             let text =
                 element.get_ref().as_str().ok_or_else(|| fail("a string must stand here".to_owned()))?;
-            let value = text.parse().map_err(|error| fail(format!("`{text}`: {error}")))?;
+            let value = text.parse().map_err(|error| fail(format!("{}{error}", quoted(text))))?;
             Ok(Spanned::new(span, value))
         });
         parsed.collect::<Result<_, _>>().map(Self)
     }
+}
+
+/// Quotes a value in front of what is wrong with it; not one with an `@`, which may hold a password.
+fn quoted(text: &str) -> String {
+    if text.contains('@') { String::new() } else { format!("`{text}`: ") }
 }
 
 /// Marks the byte offset in front of the message of an error about one element of a list: serde's

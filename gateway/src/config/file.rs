@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use common::cloud::Cloud;
 use common::host_port::HostName;
+use common::proxy_url::ProxyUrl;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -44,6 +45,7 @@ pub(super) struct File {
     pub(super) listener: Vec<Spanned<Listener>>,
     pub(super) admin: Option<Spanned<Admin>>,
     pub(super) dns: Dns,
+    pub(super) relay: Relay,
     pub(super) addresses: Addresses,
     pub(super) tunnel: Tunnel,
     pub(super) limits: Limits,
@@ -140,6 +142,14 @@ impl Default for Dns {
             stale_for: Parsed(SpanOrNone(std::time::Duration::from_secs(60 * 60))),
         }
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Relay {
+    pub(super) proxies: List<ProxyUrl>,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) bypass: List<Pattern>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -32,6 +32,7 @@ use self::values::AdminAddress;
 use crate::events::Log;
 use crate::policy::limits;
 use crate::policy::names::DnsSettings;
+use crate::policy::relays::RelaySettings;
 
 /// Where the configuration is looked for when none is named.
 pub const USUAL_PLACE: &str = "/etc/la-gateway/gateway.toml";
@@ -49,6 +50,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// How names are looked up.
     pub dns: DnsSettings,
+    /// Upstream proxies.
+    pub relay: RelaySettings,
     /// Ranges that may be dialled although they are not global.
     pub allow: Vec<IpNet>,
     /// Deadlines and checks of a tunnel.
@@ -159,6 +162,11 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         listeners,
         admin,
         dns: dns(written.dns),
+        relay: RelaySettings {
+            proxies: written.relay.proxies.values().cloned().collect(),
+            ca: written.relay.ca.map(|file| folder.join(file)),
+            bypass: written.relay.bypass.values().cloned().collect(),
+        },
         allow: written.addresses.allow.values().map(|net| net.0).collect(),
         tunnel: Tunnel {
             minimum_tls: written.tunnel.minimum_tls,

@@ -137,6 +137,15 @@ fn two_listeners_at_one_address_are_refused() {
 }
 
 #[test]
+fn a_relay_that_cannot_be_read_is_a_problem_that_never_shows_its_password() {
+    let relay = "[relay]\nproxies = [\"http://relay.example:8080\", \"ftp://gw:hunter2@relay.example\"]\n";
+    let problems =
+        parse(&format!("{relay}[role.a]\nanonymous_from = [\"10.0.0.1\"]\n")).expect_err("is wrong");
+    assert!(problems.len() == 1 && problems[0].starts_with("gateway.toml:2:41: "), "{problems:?}");
+    assert!(!problems[0].contains("hunter2"), "{problems:?}");
+}
+
+#[test]
 fn a_file_without_a_role_is_refused_because_nobody_could_connect() {
     let problems = parse("").expect_err("is wrong");
     assert!(problems[0].contains("add one, as in `[role.agents]`"), "{problems:?}");

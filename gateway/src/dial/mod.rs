@@ -2,4 +2,6 @@
 
 pub mod direct;
 mod race;
+pub mod relay;
 pub mod resolve;
+pub mod upstream;

@@ -50,6 +50,25 @@ impl RequestIds {
     }
 }
 
+/// The way out of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// To the destination itself.
+    Direct,
+    /// Through an upstream proxy.
+    Relay,
+}
+
+impl Route {
+    /// Returns the word used in records: `direct` or `relay`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Relay => "relay",
+        }
+    }
+}
+
 /// Bytes carried through one tunnel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
@@ -85,6 +104,8 @@ pub struct Record {
     pub target: Option<HostPort>,
     /// The rule that allowed it.
     pub rule: Option<String>,
+    /// The way out.
+    pub route: Option<Route>,
     /// The address that was dialled.
     pub address: Option<SocketAddr>,
     /// The TLS version the origin chose, or else the client offered.
@@ -106,6 +127,7 @@ impl Record {
             asked: String::new(),
             target: None,
             rule: None,
+            route: None,
             address: None,
             tls_version: None,
             traffic: Traffic::default(),
@@ -178,7 +200,7 @@ impl Record {
                     host,
                     asked = self.asked,
                     port = self.target.as_ref().map_or(0, HostPort::port),
-                    route = if address.is_empty() { "" } else { "direct" },
+                    route = self.route.map_or("", Route::label),
                     address,
                     verdict = verdict.verdict,
                     reason = verdict.reason,

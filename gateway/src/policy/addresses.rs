@@ -55,6 +55,15 @@ impl Addresses {
         found.iter().map(|&address| self.vet(address)).collect()
     }
 
+    /// Returns a relay's address as one that may be dialled. The operator named the relay, so it may be
+    /// anywhere but at the gateway's own listeners.
+    pub fn vet_relay(&self, found: SocketAddr) -> Result<Vetted, Refusal> {
+        match self.own.contains(&found) {
+            true => Err(Refusal::SelfConnection { address: found.ip() }),
+            false => Ok(Vetted(found)),
+        }
+    }
+
     /// Returns the address as one that may be dialled, or says which range forbids it.
     pub fn vet(&self, found: SocketAddr) -> Result<Vetted, Refusal> {
         let address = found.ip();

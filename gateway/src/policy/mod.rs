@@ -14,6 +14,7 @@ pub mod limits;
 pub mod names;
 pub mod passwords;
 pub mod pattern;
+pub mod relays;
 pub mod via;
 
 use self::accounts::Accounts;

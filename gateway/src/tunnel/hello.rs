@@ -67,13 +67,15 @@ pub enum OriginSaid {
     Closed(BytesMut),
 }
 
-/// Gathers the origin's hello and judges it. Returns every byte that was read.
+/// Gathers the origin's hello and judges it; `early` is what came with a relay's answer. Returns every
+/// byte that was read.
 pub async fn origin<O: AsyncRead + Unpin>(
     origin: &mut O,
+    early: BytesMut,
     limit: Duration,
     minimum: MinimumTls,
 ) -> Result<OriginSaid, Ending> {
-    let gathered = gather(origin, BytesMut::new(), limit, server_hello::read).await;
+    let gathered = gather(origin, early, limit, server_hello::read).await;
     match gathered.found.map_err(|failure| failure.ending(Ending::OriginNotTls))? {
         None => Ok(OriginSaid::Closed(gathered.bytes)),
         Some(ServerAnswer::Alert { .. }) => Ok(OriginSaid::Alert(gathered.bytes)),

@@ -215,7 +215,7 @@ async fn t05_both_hellos_have_one_deadline_however_the_bytes_trickle() {
                 true => {
                     client(&mut near, BytesMut::new(), LIMIT, rules(host(), MustMatch, From12)).await.err()
                 }
-                false => origin(&mut near, LIMIT, From12).await.err(),
+                false => origin(&mut near, BytesMut::new(), LIMIT, From12).await.err(),
             };
             let late = if ours { Ending::HelloTimeout } else { Ending::OriginHelloTimeout };
             assert_eq!((ending, began.elapsed()), (Some(late), LIMIT), "every {pause:?}");
@@ -269,7 +269,11 @@ async fn t06_a_stream_that_breaks_within_a_hello_is_the_breaking_sides() {
         assert_eq!(asking.await.err(), Some(Ending::ClientReset), "after {end}");
         let answer = server_hello(0x0303, None);
         let mut stream = (&answer[..end.min(answer.len() - 1)]).chain(Broken);
-        assert_eq!(origin(&mut stream, LIMIT, From12).await.err(), Some(Ending::OriginReset), "after {end}");
+        assert_eq!(
+            origin(&mut stream, BytesMut::new(), LIMIT, From12).await.err(),
+            Some(Ending::OriginReset),
+            "after {end}"
+        );
     }
 }
 
@@ -308,7 +312,7 @@ async fn t07_the_version_an_origin_chooses_is_judged_and_its_bytes_are_given_bac
             drop(far);
         };
         let asking = async {
-            let said = origin(&mut near, LIMIT, minimum).await;
+            let said = origin(&mut near, BytesMut::new(), LIMIT, minimum).await;
             drop(near);
             said
         };
@@ -330,12 +334,12 @@ async fn t07_t08_a_real_servers_answer_passes_and_what_follows_its_hello_stays_i
         let hello = rustls_hello(&[&TLS13, &TLS12], GOOD);
         let answer = forge::rustls_answer(&[chosen], &hello);
         let mut rest = &answer[..];
-        let said = origin(&mut rest, LIMIT, From12).await.unwrap();
+        let said = origin(&mut rest, BytesMut::new(), LIMIT, From12).await.unwrap();
         let OriginSaid::Hello(found, bytes) = said else { panic!("{said:?}") };
         assert!(found == version && [&bytes[..], rest].concat() == answer, "{found:?}");
     }
     let refusal = forge::rustls_answer(&[&TLS13], &rustls_hello(&[&TLS12], GOOD));
-    let said = origin(&mut &refusal[..], LIMIT, From12).await.unwrap();
+    let said = origin(&mut &refusal[..], BytesMut::new(), LIMIT, From12).await.unwrap();
     assert!(matches!(&said, OriginSaid::Alert(bytes) if *bytes == refusal), "{said:?}");
 }
 
