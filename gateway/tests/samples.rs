@@ -38,6 +38,7 @@ fn every_value_of_the_reference_is_the_default() {
         listeners,
         admin,
         dns,
+        relay,
         allow,
         tunnel,
         limits,
@@ -51,6 +52,7 @@ fn every_value_of_the_reference_is_the_default() {
     same("listener", listeners, &built_in.listeners);
     same("admin", admin, &built_in.admin);
     same("dns", dns, &built_in.dns);
+    same("relay", relay, &built_in.relay);
     same("addresses", allow, &built_in.allow);
     same("tunnel", tunnel, &built_in.tunnel);
     same("limits", limits, &built_in.limits);
