@@ -15,3 +15,7 @@ bench:
 # Write docs/events.md anew from the tables.
 events:
     UPDATE_DOCS=1 cargo test -p la-gateway --test event_reference
+
+# Every fuzz target in turn, for some seconds each. Needs cargo-fuzz and a nightly toolchain.
+fuzz seconds="30":
+    cd fuzz && for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run "$target" -- -max_total_time={{seconds}}; done
