@@ -1,7 +1,7 @@
 //! Connections to vetted addresses: Happy Eyeballs version 2 (RFC 8305), sections 4 and 5.
 //!
 //! Addresses are tried in turn, the families alternating, IPv6 first; within a family the order of
-//! the answer stays. The next one starts when the last has had [`ATTEMPT_DELAY`], or at once when
+//! the answer stays. The next one starts when the last has had the attempt delay, or at once when
 //! one fails. The first to connect wins, and the others are dropped, which closes them.
 
 use std::io;

@@ -2,9 +2,10 @@
 //!
 //! Names are asked for as they are, absolute: search lists and the hosts file of the system never
 //! apply. Servers are raced, beginning with the last that answered: the next is asked when one fails or
-//! has been silent for [`STAGGER`]. When all fail, the last good answer is used for a bounded time. Over UDP with EDNS (1232 bytes), over
-//! TCP when the reply is truncated. Letter case is not randomized (0x20): servers that do not echo
-//! it would need TCP, which is often closed in a DMZ; random ports and ids must do.
+//! has been silent for 300 ms. When all fail, the last good answer is used for a bounded time. Over UDP
+//! with EDNS (1232 bytes), over TCP when the reply is truncated. Letter case is not randomized (0x20):
+//! servers that do not echo it would need TCP, which is often closed in a DMZ; random ports and ids
+//! must do.
 
 mod answer;
 mod cache;

@@ -117,7 +117,7 @@ async fn r04_an_endless_answer_is_cut_off_and_the_next_relay_is_tried() {
 #[tokio::test]
 async fn r07_a_silent_relay_has_its_share_of_the_time_and_then_the_next_is_tried() {
     let (silent, well) = (ScriptedRelay::start(Script::Silence).await, ScriptedRelay::start(WELL).await);
-    let both = relays(&[&silent, &well]);
+    let (both, begun) = (relays(&[&silent, &well]), Instant::now());
     let time = async {
         silent.until_asked(1).await;
         pass(LIMIT / 4).await;
@@ -127,6 +127,7 @@ async fn r07_a_silent_relay_has_its_share_of_the_time_and_then_the_next_is_tried
     };
     let (relayed, early) = tokio::join!(outcome(&both), time);
     assert_eq!((relayed, early), (Ok(well.address), 0));
+    assert!(begun.elapsed() < LIMIT * 3 / 4, "its share was half: {:?}", begun.elapsed());
     let alone = relays(&[&silent]);
     let time = async {
         silent.until_asked(2).await;
@@ -139,7 +140,7 @@ async fn r07_a_silent_relay_has_its_share_of_the_time_and_then_the_next_is_tried
 async fn r07_silent_relays_together_take_no_longer_than_the_limit() {
     let [first, second] =
         [ScriptedRelay::start(Script::Silence).await, ScriptedRelay::start(Script::Silence).await];
-    let both = relays(&[&first, &second]);
+    let (both, begun) = (relays(&[&first, &second]), Instant::now());
     let time = async {
         first.until_asked(1).await;
         pass(LIMIT / 2).await;
@@ -147,6 +148,7 @@ async fn r07_silent_relays_together_take_no_longer_than_the_limit() {
         pass(LIMIT / 2).await;
     };
     assert_eq!(tokio::join!(outcome(&both), time).0, Err(Refusal::RelayTimeout));
+    assert!(begun.elapsed() < LIMIT * 5 / 4, "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
