@@ -262,13 +262,16 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Returns each bound address; one bound to all interfaces is spelled out interface by interface.
+/// Returns each bound address; one bound to all interfaces also interface by interface.
 pub fn own_addresses(bound: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
     let interfaces: Vec<IpAddr> =
         if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip()).collect();
     let own = bound.iter().flat_map(|address| match address.ip().is_unspecified() {
         false => vec![*address],
-        true => interfaces.iter().map(|ip| SocketAddr::new(*ip, address.port())).collect(),
+        true => {
+            let each = interfaces.iter().map(|ip| SocketAddr::new(*ip, address.port()));
+            each.chain([*address]).collect()
+        }
     });
     Ok(own.collect())
 }

@@ -31,11 +31,12 @@ use crate::policy::destinations::HTTPS;
 const WANTED: ABI = ABI::V4;
 const DNS: u16 = 53;
 /// What the system's resolver configuration, certificate roots and process limits are read from.
-const SYSTEM: [&str; 6] = [
+const SYSTEM: [&str; 7] = [
     "/etc",
     "/usr/share/ca-certificates",
     "/usr/local/share/ca-certificates",
     "/usr/lib/ssl",
+    "/var/lib/ca-certificates",
     "/run/systemd/resolve",
     "/proc/self",
 ];

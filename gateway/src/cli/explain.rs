@@ -136,12 +136,16 @@ fn stations(config: &Config, what: &Arguments) -> anyhow::Result<Result<(), Refu
 }
 
 fn parse(text: &str) -> Result<HostPort, Refusal> {
+    if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        return Err(Refusal::AddressLiteral);
+    }
     let with_port = if text.contains(':') { text.to_owned() } else { format!("{text}:443") };
     Ok(with_port.parse::<HostPort>()?)
 }
 
 fn identify(accounts: &Accounts, what: &Arguments) -> Result<Client, Refusal> {
-    match &what.user {
+    // Where no role has users, the gateway ignores credentials and the network decides.
+    match what.user.as_ref().filter(|_| accounts.has_users()) {
         Some(user) => accounts.client_named(user).ok_or(Refusal::CredentialsRejected),
         None => match accounts.identify(Offered::Nothing, what.from)? {
             Identity::Known(client) => Ok(client),

@@ -29,14 +29,15 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
     say(sandbox);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
+        // Before anything says that the gateway is there: who is told may end it at once.
+        let mut terminate = signal(SignalKind::terminate()).context("cannot receive signals")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot receive signals")?;
         let gateway = match Gateway::bind(&config, Some(writer.dropped())) {
             Ok(gateway) => gateway,
             Err(error) => return Ok(not_started(&error)),
         };
         info!(event_id = events::POLICY.0, "policy: {}", policy(&config));
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        let mut terminate = signal(SignalKind::terminate()).context("cannot receive signals")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot receive signals")?;
         let mut running = std::pin::pin!(gateway.run(stop.clone(), cut.clone()));
         loop {
             tokio::select! {

@@ -5,8 +5,10 @@ use std::io;
 use std::io::BufRead;
 use std::io::IsTerminal;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::fchown;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -115,17 +117,23 @@ fn without(text: &str, name: &str) -> Vec<String> {
     text.lines().filter(|line| !is_users(line)).map(str::to_owned).collect()
 }
 
-/// Replaces the file in one step, keeping its mode; a new one is readable by its owner only.
+/// Replaces the file in one step, keeping its mode and owner; a new one is readable by its owner only.
+/// Where the file is a link, the file it leads to is replaced.
 fn write(file: &Path, lines: &[String]) -> anyhow::Result<()> {
-    let mode = fs::metadata(file).map_or(0o600, |metadata| metadata.permissions().mode());
-    let name = file.file_name().context("the users file has no name")?.to_string_lossy();
-    let new = file.with_file_name(format!(".{name}.{}.new", std::process::id()));
+    let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let before = fs::metadata(&real).ok();
+    let mode = before.as_ref().map_or(0o600, |metadata| metadata.permissions().mode());
+    let name = real.file_name().context("the users file has no name")?.to_string_lossy();
+    let new = real.with_file_name(format!(".{name}.{}.new", std::process::id()));
     let written = (|| {
         let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        if let Some(before) = before {
+            fchown(&out, Some(before.uid()), Some(before.gid()))?;
+        }
         out.set_permissions(fs::Permissions::from_mode(mode))?;
         out.sync_all()?;
-        fs::rename(&new, file)
+        fs::rename(&new, &real)
     })();
     if written.is_err() {
         // The half-written copy is of no use to anybody.

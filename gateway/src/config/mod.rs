@@ -124,7 +124,9 @@ pub enum ServerNamePolicy {
 /// Loads a configuration: the named file, else the one in its usual place, else the built-in default.
 pub fn load(named: Option<&Path>) -> Result<Config, Problems> {
     let usual = Path::new(USUAL_PLACE);
-    match named.or_else(|| usual.exists().then_some(usual)) {
+    // A place that cannot be looked at counts as taken: reading it says why.
+    let found = || usual.try_exists().unwrap_or(true).then_some(usual);
+    match named.or_else(found) {
         None => read(Source { file: Path::new("built-in default"), text: BUILT_IN }, None),
         Some(file) => {
             let text = read_file(file).map_err(|problem| Problems(vec![problem]))?;

@@ -43,7 +43,8 @@ impl Addresses {
         Self { allow, own: Vec::new() }
     }
 
-    /// Adds the addresses and ports at which this gateway itself listens: they are never dialled.
+    /// Adds the addresses and ports at which this gateway itself listens, 0.0.0.0 and :: included: they are
+    /// never dialled.
     pub fn with_own(mut self, own: Vec<SocketAddr>) -> Self {
         self.own = own;
         self
@@ -55,10 +56,17 @@ impl Addresses {
         found.iter().map(|&address| self.vet(address)).collect()
     }
 
+    /// Says whether the gateway itself listens there. A listener on all interfaces is at every loopback
+    /// address, too, and those are not listed one by one.
+    fn is_own(&self, found: SocketAddr) -> bool {
+        let everywhere = |own: &SocketAddr| own.ip().is_unspecified() && own.port() == found.port();
+        self.own.contains(&found) || (found.ip().is_loopback() && self.own.iter().any(everywhere))
+    }
+
     /// Returns a relay's address as one that may be dialled. The operator named the relay, so it may be
     /// anywhere but at the gateway's own listeners.
     pub fn vet_relay(&self, found: SocketAddr) -> Result<Vetted, Refusal> {
-        match self.own.contains(&found) {
+        match self.is_own(found) {
             true => Err(Refusal::SelfConnection { address: found.ip() }),
             false => Ok(Vetted(found)),
         }
@@ -67,7 +75,7 @@ impl Addresses {
     /// Returns the address as one that may be dialled, or says which range forbids it.
     pub fn vet(&self, found: SocketAddr) -> Result<Vetted, Refusal> {
         let address = found.ip();
-        if self.own.contains(&found) {
+        if self.is_own(found) {
             return Err(Refusal::SelfConnection { address });
         }
         let judged = embedded_by_nat64(address).map_or(address, IpAddr::V4);
@@ -244,5 +252,8 @@ mod tests {
             Err(Refusal::SelfConnection { address: at("10.0.0.5").ip() })
         );
         assert!(addresses.vet(at("10.0.0.6")).is_ok());
+        let everywhere =
+            Addresses::new(vec!["127.0.0.0/8".parse().expect("a range")]).with_own(vec![at("0.0.0.0")]);
+        assert!(everywhere.vet(at("127.0.0.2")).is_err() && everywhere.vet_relay(at("127.0.0.2")).is_err());
     }
 }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use bytes::BufMut;
 use bytes::BytesMut;
 use common::host_port::HostName;
 use tokio::io::AsyncRead;
@@ -143,7 +144,8 @@ async fn gather<S: AsyncRead + Unpin, A>(
                 Ok(None) | Err(_) => return Err(Failure::Foreign),
             }
             bytes.reserve(USUAL_HELLO.min(LONGEST_HELLO - bytes.len()));
-            match stream.read_buf(&mut bytes).await {
+            let room = LONGEST_HELLO - bytes.len();
+            match stream.read_buf(&mut (&mut bytes).limit(room)).await {
                 Ok(0) => return Ok(None),
                 Ok(_) => {}
                 Err(_) => return Err(Failure::Broken),
