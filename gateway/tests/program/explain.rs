@@ -112,6 +112,26 @@ fn without_users_a_network_that_no_role_has_is_denied_and_not_asked_for_a_passwo
 }
 
 #[test]
+fn without_users_a_named_user_is_ignored_as_the_gateway_ignores_credentials() {
+    let folder = Folder::with("[role.sites]\nanonymous_from = [\"10.20.0.0/16\"]\n");
+    let host = "1234a123-aa1a-123a-aaa1-a1a345aa6789.ods.opinsights.azure.com";
+    let done = explain(&folder, &[host, "--user", "ann", "--from", "10.20.0.9", "--no-dns"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("role sites"), "{}", done.out);
+}
+
+#[test]
+fn an_address_in_any_spelling_is_told_as_an_address_and_a_url_as_a_url() {
+    let folder = Folder::with("[role.sites]\nanonymous_from = [\"127.0.0.1\"]\n");
+    for literal in ["20.1.2.3", "20.1.2.3:443", "::1", "[::1]", "[::1]:443"] {
+        let done = explain(&folder, &[literal]);
+        assert!(done.code == 1 && done.out.contains("403 address_literal"), "{literal}: {done:?}");
+    }
+    let done = explain(&folder, &["https://example.com/"]);
+    assert!(done.code == 1 && done.err.contains("write the host alone"), "{done:?}");
+}
+
+#[test]
 fn a_name_server_that_is_silent_is_told_and_with_no_dns_it_is_not_asked() {
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let folder = Folder::with(&format!(

@@ -125,3 +125,22 @@ fn a_list_names_the_lines_that_are_no_users_and_fails() {
         done.err
     );
 }
+
+#[test]
+fn a_linked_users_file_stays_a_link_and_the_file_behind_it_keeps_its_owner() {
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::chown;
+
+    let folder = Folder::new();
+    folder.write("real.users", &format!("ann:{HASH}\n"));
+    std::os::unix::fs::symlink(folder.path("real.users"), folder.path("agents.users")).unwrap();
+    // Only the superuser can give a file away; for others the owner stays what it is anyway.
+    let _ = chown(folder.path("real.users"), Some(1234), Some(1234));
+    let owner = || fs::metadata(folder.path("real.users")).map(|data| (data.uid(), data.gid())).unwrap();
+    let before = owner();
+    let done = add(&folder, "bob", "new password\n");
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(fs::symlink_metadata(folder.path("agents.users")).unwrap().is_symlink());
+    assert!(folder.read("real.users").contains("\nbob:$argon2id$"));
+    assert_eq!(owner(), before);
+}
