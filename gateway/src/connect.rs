@@ -106,7 +106,6 @@ pub async fn admit(
     if stations.draining.is_cancelled() {
         return Err(Refusal::Draining);
     }
-    stations.limits.request(from.ip())?;
     if request.via.iter().any(|via| stations.via.is_in(via)) {
         return Err(Refusal::Loop);
     }

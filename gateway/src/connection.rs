@@ -18,6 +18,8 @@ use bytes::Bytes;
 use bytes::BytesMut;
 use http::Request;
 use http::Response;
+use http::Uri;
+use http::request::Parts;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -47,6 +49,7 @@ use crate::listen::stream::ClientStream;
 use crate::observe::access::Record;
 use crate::observe::access::printable;
 use crate::parse::request;
+use crate::parse::request::Connect;
 use crate::refusal::Refusal;
 
 /// Largest request head, in bytes; also the most that is read ahead of the answer.
@@ -77,7 +80,8 @@ pub async fn serve(
     let _present = stations.metrics.connection(peer.ip());
     let (opened, _place) = match stations.limits.arrive(peer.ip()) {
         Ok(place) => (open(&speaks, socket, deadline).await, Some(place)),
-        Err(refusal) => (Opened::Refused(ClientStream::Plain(socket), refusal), None),
+        Err(refusal) if speaks.plain => (Opened::Refused(ClientStream::Plain(socket), refusal), None),
+        Err(refusal) => (Opened::Closed(refusal), None),
     };
     match opened {
         Opened::Nothing => {}
@@ -143,15 +147,23 @@ impl Service<Request<Incoming>> for OneRequest {
 }
 
 impl OneRequest {
+    /// Reads the head, within the rate of the client's address.
+    fn read<'a>(&self, head: &'a Parts) -> Result<Connect<'a>, Refusal> {
+        self.stations.limits.request(self.peer.ip())?;
+        if self.seen.lone_line_feed() {
+            return Err(Refusal::MalformedRequest("a line ends in LF without CR"));
+        }
+        request::read(head)
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, _no_body) = request.into_parts();
         let mut record = Record::new(self.stations.ids.next(), self.peer);
         let sender = Sender { address: self.peer, certificate: &self.certificate };
-        let admitted = match request::read(&head) {
-            _ if self.seen.lone_line_feed() => Err(Refusal::MalformedRequest("a line ends in LF without CR")),
+        let admitted = match self.read(&head) {
             Ok(connect) => connect::admit(&self.stations, connect, sender, &mut record).await,
             Err(refusal) => {
-                record.asked = printable(&head.uri.to_string());
+                record.asked = asked(&head.uri);
                 Err(refusal)
             }
         };
@@ -168,6 +180,14 @@ impl OneRequest {
             }
         }
     }
+}
+
+/// Returns a target that did not parse as a record may hold it: without user, password and query, which
+/// may be secrets.
+fn asked(uri: &Uri) -> String {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    printable(&format!("{host}{}", uri.path()))
 }
 
 /// Reads one request, answers it, and carries the tunnel if it was admitted.

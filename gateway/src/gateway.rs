@@ -197,6 +197,7 @@ impl Gateway {
             .collect();
         let admin = self.admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener, service)));
         let sweeping = tokio::spawn(sweep(Arc::clone(&self.stations)));
+        let looking_up = tokio::spawn(refresh(Arc::clone(&self.stations)));
         stop.cancelled().await;
         self.stations.draining.cancel();
         for task in accepting {
@@ -227,6 +228,7 @@ impl Gateway {
             let _ = timeout(Duration::from_secs(1), clients.wait()).await;
         }
         sweeping.abort();
+        looking_up.abort();
         refreshing.abort();
         if let Some(admin) = admin {
             admin.abort();
@@ -284,6 +286,9 @@ async fn accept(
     head: Duration,
 ) {
     loop {
+        if places.available_permits() == 0 {
+            socket::say_paused("as many connections are open as `[limits] connections` allows");
+        }
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let (socket, peer) = socket::accept(&bound.listener).await;
         let (stations, speaks) = (Arc::clone(&stations), Arc::clone(&bound.speaks));
@@ -294,19 +299,28 @@ async fn accept(
     }
 }
 
-/// What has to be done from time to time.
-async fn sweep(stations: Arc<Stations>) {
-    let (mut often, mut seldom) = (interval(REFRESH), interval(SWEEP));
+/// Asks again, for ever, for names that were used and are about to expire.
+async fn refresh(stations: Arc<Stations>) {
+    let mut clock = interval(REFRESH);
     loop {
-        tokio::select! {
-            _ = often.tick() => stations.resolver.refresh().await,
-            _ = seldom.tick() => {
-                stations.limits.sweep();
-                let unwritten = stations.repeats.sweep();
-                if unwritten > 0 {
-                    info!(event_id = events::INFORMATION.0, suppressed = unwritten, "records of repeated refusals were not written");
-                }
-            }
+        clock.tick().await;
+        stations.resolver.refresh().await;
+    }
+}
+
+/// Forgets, for ever, the clients that have been quiet.
+async fn sweep(stations: Arc<Stations>) {
+    let mut clock = interval(SWEEP);
+    loop {
+        clock.tick().await;
+        stations.limits.sweep();
+        let unwritten = stations.repeats.sweep();
+        if unwritten > 0 {
+            info!(
+                event_id = events::INFORMATION.0,
+                suppressed = unwritten,
+                "records of repeated refusals were not written"
+            );
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
+use std::time::Instant;
 
 use tokio::net::TcpListener;
 use tokio::net::TcpSocket;
@@ -16,6 +19,12 @@ use crate::events;
 const BACKLOG: u32 = 4096;
 /// Pause after an accept that failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long nothing more is said about a shortage; each place that becomes free is taken at once, so
+/// one shortage is many failures.
+const SAID_FOR: Duration = Duration::from_secs(60);
+
+/// When a shortage was last said. All listeners share the descriptors of the process, so they share this.
+static SAID: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// Binds a listening socket.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -25,9 +34,8 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts the next connection; waits and says so once while the process has no descriptors left.
+/// Accepts the next connection; waits and says so while the process has no descriptors left.
 pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    let mut said = false;
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -37,17 +45,28 @@ pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                if !said {
-                    error!(
-                        event_id = events::DEGRADED.0,
-                        "accepting is paused: {error}; raise the open files limit (ulimit -n, LimitNOFILE)"
-                    );
-                }
-                said = true;
+                say_paused(&format!("{error}; raise the open files limit (ulimit -n, LimitNOFILE)"));
                 sleep(PAUSE).await;
             }
         }
     }
+}
+
+/// Says that no connections are accepted for now, and why; once a minute at most.
+pub fn say_paused(why: &str) {
+    if is_to_be_said(Instant::now()) {
+        error!(event_id = events::DEGRADED.0, "accepting is paused: {why}");
+    }
+}
+
+/// Says whether a shortage is news, and takes note.
+fn is_to_be_said(now: Instant) -> bool {
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_news = said.is_none_or(|then| now.saturating_duration_since(then) >= SAID_FOR);
+    if is_news {
+        *said = Some(now);
+    }
+    is_news
 }
 
 /// Says whether an accept failed because the one waiting connection was gone already.

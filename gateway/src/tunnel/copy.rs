@@ -167,7 +167,10 @@ impl Direction {
         R: AsyncWrite + Unpin,
     {
         BUFFER.with_borrow_mut(|buffer| {
-            let mut read = ReadBuf::new(buffer);
+            let left = self.most.saturating_sub(*count);
+            // All that fits the cap is delivered; one byte tells whether there is more than that.
+            let room = usize::try_from(left.max(1)).unwrap_or(usize::MAX).min(buffer.len());
+            let mut read = ReadBuf::new(buffer.get_mut(..room).unwrap_or_default());
             match Pin::new(from).poll_read(cx, &mut read) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Err(_)) => return Err(Side::Sender),
@@ -178,7 +181,7 @@ impl Direction {
                 self.state = State::Closing;
                 return Ok(Poll::Ready(()));
             }
-            if rest.len() as u64 > self.most.saturating_sub(*count) {
+            if rest.len() as u64 > left {
                 return Err(Side::Cap);
             }
             while !rest.is_empty() {
