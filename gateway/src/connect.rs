@@ -202,6 +202,10 @@ where
         minimum: tunnel.minimum_tls,
     };
     let (offered, bytes) = hello::client(client, early, tunnel.hello, rules).await?;
+    // What came with the hello counts, too.
+    if permit.rule().upload_cap.is_some_and(|cap| bytes.len() as u64 > cap) {
+        return Err(Ending::UploadCap);
+    }
     record.tls_version = Some(offered);
     pass_on(origin, &bytes, tunnel, (Ending::OriginReset, Ending::OriginHelloTimeout)).await?;
     traffic.up += bytes.len() as u64;
@@ -211,7 +215,11 @@ where
             record.tls_version = Some(version);
             (bytes, Ok(()))
         }
-        OriginSaid::Alert(bytes) => (bytes, Ok(())),
+        OriginSaid::Alert(bytes) => {
+            // No session came about: the record must not say that one met the policy.
+            record.tls_version = None;
+            (bytes, Ok(()))
+        }
         OriginSaid::Closed(bytes) => (bytes, Err(Ending::OriginClosed)),
     };
     pass_on(client, &bytes, tunnel, (Ending::ClientReset, Ending::HelloTimeout)).await?;

@@ -28,6 +28,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
 use tokio::time::timeout;
@@ -59,6 +60,8 @@ const MOST_FIELDS: usize = 64;
 /// How long, and how many bytes, a refused client may go on sending before the socket is closed.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 256 * 1024;
+/// Connections beyond the number of their address that are answered at once.
+static LINGERING: Semaphore = Semaphore::const_new(64);
 /// How long writing a short answer may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -78,12 +81,11 @@ pub async fn serve(
         Err(refusal) => return refused(&stations, Record::new(stations.ids.next(), sender), &refusal),
     };
     let _present = stations.metrics.connection(peer.ip());
-    let (opened, _place) = match stations.limits.arrive(peer.ip()) {
-        Ok(place) => (open(&speaks, socket, deadline).await, Some(place)),
-        Err(refusal) if speaks.plain => (Opened::Refused(ClientStream::Plain(socket), refusal), None),
-        Err(refusal) => (Opened::Closed(refusal), None),
+    let _place = match stations.limits.arrive(peer.ip()) {
+        Ok(place) => place,
+        Err(refusal) => return turned_away(&stations, &speaks, socket, peer, &refusal).await,
     };
-    match opened {
+    match open(&speaks, socket, deadline).await {
         Opened::Nothing => {}
         Opened::Refused(mut stream, refusal) => {
             let record = Record::new(stations.ids.next(), peer);
@@ -97,6 +99,27 @@ pub async fn serve(
         }
         Opened::Closed(refusal) => refused(&stations, Record::new(stations.ids.next(), peer), &refusal),
         Opened::Http(stream) => request(stations, stream, peer, deadline).await,
+    }
+}
+
+/// Refuses a connection beyond the number of its address. Such an address must not hold the places of
+/// the others for the lingering's time: only some of its connections linger, the rest are closed at once.
+async fn turned_away(
+    stations: &Stations,
+    speaks: &Speaks,
+    socket: TcpStream,
+    peer: SocketAddr,
+    refusal: &Refusal,
+) {
+    let record = Record::new(stations.ids.next(), peer);
+    let answered = LINGERING.try_acquire().ok().filter(|_| speaks.plain);
+    let mut stream = ClientStream::Plain(socket);
+    if answered.is_some() {
+        write_refusal(&mut stream, refusal, &record).await;
+    }
+    refused(stations, record, refusal);
+    if answered.is_some() {
+        linger(stream).await;
     }
 }
 

@@ -34,7 +34,7 @@ where
         let text = String::deserialize(deserializer)?;
         match text.parse() {
             Ok(value) => Ok(Self(value)),
-            Err(error) => Err(D::Error::custom(format!("{}{error}", quoted(&text)))),
+            Err(error) => Err(D::Error::custom(quoted(&text, &error.to_string()))),
         }
     }
 }
@@ -68,16 +68,20 @@ where
             let fail = |text: String| D::Error::custom(format!("{AT}{}{AT}{text}", span.start));
             let text =
                 element.get_ref().as_str().ok_or_else(|| fail("a string must stand here".to_owned()))?;
-            let value = text.parse().map_err(|error| fail(format!("{}{error}", quoted(text))))?;
+            let value = text.parse().map_err(|error: T::Err| fail(quoted(text, &error.to_string())))?;
             Ok(Spanned::new(span, value))
         });
         parsed.collect::<Result<_, _>>().map(Self)
     }
 }
 
-/// Quotes a value in front of what is wrong with it; not one with an `@`, which may hold a password.
-fn quoted(text: &str) -> String {
-    if text.contains('@') { String::new() } else { format!("`{text}`: ") }
+/// Quotes a value in front of what is wrong with it; not a proxy value, in which a password may stand
+/// anywhere, nor another with an `@`.
+fn quoted(text: &str, error: &str) -> String {
+    match text.contains('@') || error.contains("proxy value") {
+        true => error.to_owned(),
+        false => format!("`{text}`: {error}"),
+    }
 }
 
 /// Marks the byte offset in front of the message of an error about one element of a list: serde's
@@ -106,13 +110,24 @@ pub(super) fn decode<T: DeserializeOwned + Default>(source: Source<'_>) -> (T, V
 
 fn problem(source: Source<'_>, error: &toml::de::Error) -> Problem {
     let message = error.message().rsplit(AT).next().unwrap_or_default();
-    let message = message
+    let message = unquoted(message)
         .replace('\n', "; ")
         .replace("expected a string", "expected a string in quotes")
         .replace("expected a nonzero u32", "expected a whole number from 1 to 4294967295");
     match place(error) {
         Some(at) => source.problem(at..at, message),
         None => source.problem_of_file(message),
+    }
+}
+
+/// Takes out a string that stands where something else must: serde shows it whole, and a relay's URL that
+/// was not put in a list holds a password.
+fn unquoted(message: &str) -> String {
+    const BEGIN: &str = ": string \"";
+    const END: &str = "\", expected ";
+    match (message.split_once(BEGIN), message.rsplit_once(END)) {
+        (Some((what, _)), Some((_, expected))) => format!("{what}: a string, expected {expected}"),
+        _ => message.to_owned(),
     }
 }
 

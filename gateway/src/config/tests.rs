@@ -143,6 +143,16 @@ fn a_relay_that_cannot_be_read_is_a_problem_that_never_shows_its_password() {
         parse(&format!("{relay}[role.a]\nanonymous_from = [\"10.0.0.1\"]\n")).expect_err("is wrong");
     assert!(problems.len() == 1 && problems[0].starts_with("gateway.toml:2:41: "), "{problems:?}");
     assert!(!problems[0].contains("hunter2"), "{problems:?}");
+    let spellings = [
+        "proxies = \"http://gw:hunter2@relay.example:1\"",
+        "proxies = [\"http://gw:hunter2\"]",
+        "ca = [\"http://gw:hunter2@relay.example:1\"]",
+    ];
+    for written in spellings {
+        let text = format!("[relay]\n{written}\n[role.a]\nanonymous_from = [\"10.0.0.1\"]\n");
+        let problems = parse(&text).expect_err("is wrong");
+        assert!(!problems.concat().contains("hunter2"), "{problems:?}");
+    }
 }
 
 #[test]

@@ -13,12 +13,14 @@ use governor::DefaultKeyedRateLimiter;
 use governor::Quota;
 use governor::RateLimiter;
 
+use crate::policy::limits::NetworkKey;
+
 /// Records a second of one client address and reason, in the long run.
 pub const RATE: NonZeroU32 = NonZeroU32::new(20).unwrap();
 /// Records of one client address and reason that are written at once.
 pub const BURST: NonZeroU32 = NonZeroU32::new(200).unwrap();
 
-type Key = (IpAddr, &'static str);
+type Key = (NetworkKey, &'static str);
 
 /// What has been written of late, and how much has not.
 pub struct Repeats {
@@ -36,7 +38,7 @@ impl Default for Repeats {
 impl Repeats {
     /// Lets a record be written, and says how many like it were not; `None` means that it is not written.
     pub fn pass(&self, from: IpAddr, reason: &'static str) -> Option<u64> {
-        let key = (from, reason);
+        let key = (NetworkKey::of(from), reason);
         let mut suppressed = self.suppressed.lock().unwrap_or_else(PoisonError::into_inner);
         match self.limiter.check_key(&key) {
             Ok(()) => Some(suppressed.remove(&key).unwrap_or_default()),
@@ -66,6 +68,10 @@ mod tests {
         let (flooding, quiet) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         let written = (0..100_000).filter(|_| repeats.pass(flooding, "host_denied").is_some()).count();
         assert!((200..10_000).contains(&written), "{written}");
+        let written = (0..10_000_u128)
+            .map(|at| IpAddr::from((0x2001_0db8 << 96 | at).to_be_bytes()))
+            .filter(|from| repeats.pass(*from, "host_denied").is_some());
+        assert!(written.count() < 1000, "one /64 is one client");
         assert_eq!(repeats.pass(quiet, "host_denied"), Some(0));
         assert_eq!(repeats.pass(flooding, "port_denied"), Some(0));
         assert!(repeats.sweep() > 0);

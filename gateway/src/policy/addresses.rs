@@ -78,6 +78,10 @@ impl Addresses {
         if self.is_own(found) {
             return Err(Refusal::SelfConnection { address });
         }
+        // The system dials the IPv4 address inside, so no range of IPv6 addresses may allow one.
+        if matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some()) {
+            return Err(Refusal::AddressForbidden { address, range: "IPv4-mapped" });
+        }
         let judged = embedded_by_nat64(address).map_or(address, IpAddr::V4);
         let allowed = self.allow.iter().any(|net| net.contains(&judged) && is_specific(*net, judged));
         match forbidden_range(judged) {
@@ -230,6 +234,10 @@ mod tests {
         for ip in PLATFORM {
             let everything = vec!["0.0.0.0/0".parse().expect("a range"), "::/0".parse().expect("a range")];
             let found = SocketAddr::new(ip, 443);
+            if let IpAddr::V4(v4) = ip {
+                let mapped = SocketAddr::new(v4.to_ipv6_mapped().into(), 443);
+                assert!(Addresses::new(everything.clone()).vet(mapped).is_err(), "{mapped}");
+            }
             assert!(Addresses::new(everything).vet(found).is_err(), "{ip}");
             assert!(Addresses::new(vec![IpNet::from(ip)]).vet(found).is_ok(), "{ip}");
         }

@@ -28,6 +28,8 @@ use super::basic::Credentials;
 pub const MOST_REMEMBERED: usize = 20_000;
 /// Highest memory cost of a hash that is accepted, in KiB: 256 MiB.
 pub const HIGHEST_MEMORY: u32 = 256 * 1024;
+/// Most passes and lanes of a hash that is accepted: without a bound one check holds a processor for hours.
+pub const MOST_PASSES: u32 = 16;
 
 /// Highest cost of a bcrypt hash that is accepted: some 300 ms of work.
 pub const HIGHEST_BCRYPT: u32 = 12;
@@ -114,7 +116,10 @@ impl FromStr for StoredHash {
             return Err(HashError::Algorithm);
         }
         let params = argon2::Params::try_from(&hash).map_err(|_| HashError::Cost)?;
-        if params.m_cost() > HIGHEST_MEMORY || hash.hash.is_none() || hash.salt.is_none() {
+        let dear = params.m_cost() > HIGHEST_MEMORY
+            || params.t_cost() > MOST_PASSES
+            || params.p_cost() > MOST_PASSES;
+        if dear || hash.hash.is_none() || hash.salt.is_none() {
             return Err(HashError::Cost);
         }
         Ok(Self(Kind::Argon2id(Arc::new(hash))))
@@ -214,6 +219,7 @@ mod tests {
             (format!("$argon2d$v=19$m=256,t=1,p=1{salt}"), HashError::Algorithm),
             (format!("$argon2id$v=19$m=4194304,t=1,p=1{salt}"), HashError::Cost),
             ("$argon2id$v=19$m=256,t=1,p=1".to_owned(), HashError::Cost),
+            (format!("$argon2id$v=19$m=256,t=4294967295,p=1{salt}"), HashError::Cost),
             ("$2y$05$short".to_owned(), HashError::NotAHash),
             ("$2y$20$c29tZXNhbHRzb21lc2FsdOu3F0oVvTz3mOaXxMfOZPkZ8QYbW3vHa".to_owned(), HashError::Cost),
             ("$apr1$salt$hash".to_owned(), HashError::NotAHash),

@@ -32,7 +32,7 @@ pub(super) enum Failure {
     #[error("TLS to the relay failed: {0}")]
     Tls(io::Error),
     /// It does not know our user and password, or wants some.
-    #[error("it answered 407: give it a user and password, or mend them")]
+    #[error("it answered 401 or 407: give it a user and password, or mend them")]
     Credentials,
     /// It refuses the destination, and so would the next.
     #[error("it answered {0}")]
@@ -58,7 +58,10 @@ impl From<Refusal> for Failure {
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {
-            ConnectError::Status(407) => Self::Credentials,
+            // 401 is tinyproxy's answer to a wrong password.
+            ConnectError::Status(401 | 407) => Self::Credentials,
+            // The relay's own trouble, a time or a limit, and not the destination's.
+            ConnectError::Status(408 | 429) => Self::Answer(error),
             ConnectError::Status(status @ 400..=499) => Self::Denied(status),
             ConnectError::Status(_)
             | ConnectError::Garbage

@@ -77,9 +77,10 @@ async fn r04_r05_r06_r07_what_a_relay_does_decides_the_refusal_and_whether_the_n
     use Script::{Answer, AnswerAndClose};
     let cases = [
         (Answer("HTTP/1.1 407 x\r\nProxy-Authenticate: Basic realm=\"x\"\r\n\r\n"), RelayCredentials),
+        (Answer("HTTP/1.1 401 Unauthorized\r\n\r\n"), RelayCredentials),
         (Answer("HTTP/1.1 403 Forbidden 200\r\nContent-Length: 3\r\n\r\n200"), RelayDenied),
         (Answer("HTTP/1.1 400 x\r\n\r\n"), RelayDenied),
-        (Answer("HTTP/1.1 429 x\r\n\r\n"), RelayDenied),
+        (Answer("HTTP/1.1 429 x\r\n\r\n"), RelayFailed),
         (Answer("HTTP/1.1 451 x\r\n\r\n"), RelayDenied),
         (Answer("HTTP/1.1 500 x\r\n\r\n"), RelayFailed),
         (AnswerAndClose("HTTP/1.1 503 x\r\nContent-Type: text/html\r\n\r\n<p>200</p>"), RelayFailed),
