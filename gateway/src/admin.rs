@@ -56,6 +56,9 @@ impl Admin {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let (stream, peer) = accept(&listener).await;
             if !self.admits(peer.ip()) {
+                if self.stations.repeats.pass(peer.ip(), "admin").is_none() {
+                    continue;
+                }
                 warn!(event_id = events::CLIENT_NETWORK_DENIED.0, client = %peer, "admin listener: client is not listed in `from`");
                 continue;
             }

@@ -179,7 +179,7 @@ where
     }
     record.traffic = traffic;
     stations.metrics.tunnel_ends(ending, traffic);
-    record.carried(ending);
+    record.carried(ending, &stations.repeats);
     ending
 }
 
@@ -201,30 +201,47 @@ where
         server_name: tunnel.server_name,
         minimum: tunnel.minimum_tls,
     };
+    let to_origin = (Ending::OriginReset, Ending::OriginHelloTimeout);
+    let to_client = (Ending::ClientReset, Ending::HelloTimeout);
     let (offered, bytes) = hello::client(client, early, tunnel.hello, rules).await?;
-    // What came with the hello counts, too.
-    if permit.rule().upload_cap.is_some_and(|cap| bytes.len() as u64 > cap) {
-        return Err(Ending::UploadCap);
-    }
+    within_cap(permit, *traffic, &bytes)?;
     record.tls_version = Some(offered);
-    pass_on(origin, &bytes, tunnel, (Ending::OriginReset, Ending::OriginHelloTimeout)).await?;
+    pass_on(origin, &bytes, tunnel, to_origin).await?;
     traffic.up += bytes.len() as u64;
-    let (bytes, goes_on) = match hello::origin(origin, origin_early, tunnel.hello, tunnel.minimum_tls).await?
-    {
-        OriginSaid::Hello(version, bytes) => {
-            record.tls_version = Some(version);
-            (bytes, Ok(()))
-        }
-        OriginSaid::Alert(bytes) => {
-            // No session came about: the record must not say that one met the policy.
-            record.tls_version = None;
-            (bytes, Ok(()))
-        }
-        OriginSaid::Closed(bytes) => (bytes, Err(Ending::OriginClosed)),
-    };
-    pass_on(client, &bytes, tunnel, (Ending::ClientReset, Ending::HelloTimeout)).await?;
+    let said = hello::origin(origin, origin_early, tunnel.hello, tunnel.minimum_tls).await?;
+    let (OriginSaid::Hello(_, bytes)
+    | OriginSaid::Retry(_, bytes)
+    | OriginSaid::Alert(bytes)
+    | OriginSaid::Closed(bytes)) = &said;
+    pass_on(client, bytes, tunnel, to_client).await?;
     traffic.down += bytes.len() as u64;
-    goes_on
+    // The version of a session that did not come about is no version of a session.
+    record.tls_version = None;
+    match said {
+        OriginSaid::Alert(_) => Err(Ending::OriginAlert),
+        OriginSaid::Closed(_) => Err(Ending::OriginClosed),
+        OriginSaid::Hello(version, _) => {
+            record.tls_version = Some(version);
+            Ok(())
+        }
+        OriginSaid::Retry(version, _) => {
+            let bytes = hello::client_again(client, tunnel.hello, rules).await?;
+            within_cap(permit, *traffic, &bytes)?;
+            record.tls_version = Some(version);
+            pass_on(origin, &bytes, tunnel, to_origin).await?;
+            traffic.up += bytes.len() as u64;
+            Ok(())
+        }
+    }
+}
+
+/// What is gathered with a hello counts towards the rule's cap, too.
+fn within_cap(permit: &Permit, traffic: Traffic, bytes: &[u8]) -> Result<(), Ending> {
+    let sent = traffic.up + bytes.len() as u64;
+    match permit.rule().upload_cap {
+        Some(cap) if sent > cap => Err(Ending::UploadCap),
+        _ => Ok(()),
+    }
 }
 
 /// Writes a judged hello, at most [`crate::parse::LONGEST_HELLO`] bytes, within the hello's time.

@@ -81,7 +81,8 @@ pub async fn serve(
         Err(refusal) => return refused(&stations, Record::new(stations.ids.next(), sender), &refusal),
     };
     let _present = stations.metrics.connection(peer.ip());
-    let _place = match stations.limits.arrive(peer.ip()) {
+    let limits = &stations.limits;
+    let _place = match limits.arrive(peer.ip()).and_then(|place| limits.request(peer.ip()).map(|()| place)) {
         Ok(place) => place,
         Err(refusal) => return turned_away(&stations, &speaks, socket, peer, &refusal).await,
     };
@@ -170,9 +171,8 @@ impl Service<Request<Incoming>> for OneRequest {
 }
 
 impl OneRequest {
-    /// Reads the head, within the rate of the client's address.
+    /// Reads the head; hyper has split it.
     fn read<'a>(&self, head: &'a Parts) -> Result<Connect<'a>, Refusal> {
-        self.stations.limits.request(self.peer.ip())?;
         if self.seen.lone_line_feed() {
             return Err(Refusal::MalformedRequest("a line ends in LF without CR"));
         }
@@ -240,9 +240,12 @@ async fn request(stations: Arc<Stations>, stream: ClientStream, peer: SocketAddr
         (Some(Outcome::Admitted(admitted)), _) => {
             let (admitted, record) = *admitted;
             let early = BytesMut::from(parts.read_buf);
-            if connect::carry(&stations, admitted, &mut stream, early, record).await == Ending::OriginReset {
+            match connect::carry(&stations, admitted, &mut stream, early, record).await {
                 // The client must not take a cut stream for a whole one.
-                direct::reset(stream.socket());
+                Ending::OriginReset => direct::reset(stream.socket()),
+                // The origin's last word must reach the client.
+                Ending::OriginAlert | Ending::OriginClosed => linger(stream).await,
+                _ => {}
             }
         }
         (Some(Outcome::Refused), _) => linger(stream).await,

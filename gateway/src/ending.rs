@@ -28,6 +28,8 @@ pub enum Ending {
     NotTls,
     /// The origin's first bytes are no TLS handshake.
     OriginNotTls,
+    /// The origin answered the client's TLS hello with an alert; the client has it.
+    OriginAlert,
     /// The origin closed before it answered the client's TLS hello.
     OriginClosed,
     /// The client offers no TLS version from the minimum on.
@@ -57,7 +59,7 @@ pub struct EndingRow {
 
 impl Ending {
     /// Every ending, so that metrics exist before their first event.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Finished,
         Self::UploadCap,
         Self::Idle,
@@ -66,6 +68,7 @@ impl Ending {
         Self::Drained,
         Self::NotTls,
         Self::OriginNotTls,
+        Self::OriginAlert,
         Self::OriginClosed,
         Self::TlsVersion,
         Self::OriginTlsVersion,
@@ -88,6 +91,7 @@ impl Ending {
             Self::Drained      => ("drained", Some(events::TUNNEL_CUT), Warn, Some(Gateway)),
             Self::NotTls       => ("not_tls", Some(events::NOT_TLS), Warn, Some(Client)),
             Self::OriginNotTls => ("origin_not_tls", Some(events::NOT_TLS), Warn, Some(Network)),
+            Self::OriginAlert  => ("origin_alert", Some(events::NETWORK), Info, Some(Network)),
             Self::OriginClosed => ("origin_closed", Some(events::NETWORK), Warn, Some(Network)),
             Self::TlsVersion   => ("tls_version", Some(events::TLS_REJECTED), Warn, Some(Client)),
             Self::OriginTlsVersion => ("origin_tls_version", Some(events::TLS_REJECTED), Warn, Some(Network)),

@@ -30,6 +30,7 @@ use crate::dial::relay::Relays;
 use crate::dial::resolve::Resolver;
 use crate::dial::resolve::ResolverError;
 use crate::events;
+use crate::listen::descriptors;
 use crate::listen::socket;
 use crate::listen::tls;
 use crate::listen::tls::Identity;
@@ -38,6 +39,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::repeats::Repeats;
 use crate::policy::Policy;
 use crate::policy::addresses::Addresses;
+use crate::policy::limits;
 use crate::policy::limits::Limits;
 use crate::policy::passwords::Verified;
 use crate::policy::via::Via;
@@ -125,10 +127,11 @@ impl Gateway {
             accounts: config.roles.accounts(Arc::new(Verified::new(key))),
             addresses: Addresses::new(config.allow.clone()).with_own(own),
         };
+        let (connections, limits) = connections(config);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let stations = Arc::new(Stations {
             policy: ArcSwap::from_pointee(policy),
-            limits: Arc::new(Limits::new(config.limits.clone())),
+            limits: Arc::new(Limits::new(limits)),
             resolver,
             relays,
             relay_settings: config.relay.clone(),
@@ -149,7 +152,7 @@ impl Gateway {
             stations,
             listeners,
             admin,
-            connections: usize::try_from(config.connections).unwrap_or(usize::MAX),
+            connections: usize::try_from(connections).unwrap_or(usize::MAX),
             head: config.head_timeout,
             drain: config.tunnel.drain,
         };
@@ -238,6 +241,23 @@ impl Gateway {
     }
 }
 
+/// Returns the number of connections and the limits of a configuration, lowered to what the system's
+/// open files limit allows.
+fn connections(config: &Config) -> (u32, limits::Settings) {
+    let limit = descriptors::raise();
+    let (all, of_one_address) = descriptors::places(limit);
+    let mut limits = config.limits.clone();
+    limits.connections_per_address = limits.connections_per_address.min(of_one_address);
+    if all < config.connections {
+        warn!(
+            event_id = events::INFORMATION.0,
+            "{all} connections instead of {}: the open files limit is {limit}; raise it (ulimit -n, LimitNOFILE)",
+            config.connections
+        );
+    }
+    (config.connections.min(all), limits)
+}
+
 /// Sets up the relays of a configuration, if it has any.
 pub fn relays(config: &Config, via: Via) -> Result<Option<Relays>, StartError> {
     if config.relay.proxies.is_empty() {
@@ -287,7 +307,9 @@ async fn accept(
 ) {
     loop {
         if places.available_permits() == 0 {
-            socket::say_paused("as many connections are open as `[limits] connections` allows");
+            socket::say_paused(
+                "as many connections are open as `[limits] connections` and the open files limit allow",
+            );
         }
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let (socket, peer) = socket::accept(&bound.listener).await;

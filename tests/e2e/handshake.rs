@@ -45,7 +45,7 @@ async fn t02_t07_the_version_the_origin_chooses_is_recorded_and_judged() {
     let _ = tunnel.stream.read_to_end(&mut received).await;
     assert!(received.is_empty(), "a session of TLS 1.2 was begun");
     let record = strict.record_of(tunnel.address).await;
-    record.assert_texts(&[("reason", "tls_version"), ("verdict", "carried")]);
+    record.assert_texts(&[("reason", "origin_tls_version"), ("verdict", "carried")]);
     assert_eq!(record.number("event_id"), 106);
 }
 

@@ -4,15 +4,24 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod balancers;
+mod certificates;
+mod dns_outage;
+mod exhaustion;
 mod families;
 mod framing;
 mod handshake;
+mod hostile_text;
 mod identity;
 mod lifecycle;
+mod limits;
+mod loops;
 mod names;
 mod passwords;
+mod relay_answers;
+mod relays;
 mod stage;
 mod table;
 mod targets;
 mod tls_listener;
+mod upload_caps;
 mod volume;

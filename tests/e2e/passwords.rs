@@ -59,7 +59,7 @@ async fn lines_of_htpasswd_stand_beside_argon2id_and_are_remembered_alike() {
             refused(stage.gateway.proxy(), GOOD_TARGET, &[("Proxy-Authorization", &wrong)]).await;
         assert_refusal(&answer, 407);
         let record = stage.gateway.only_record_of(address).await;
-        record.assert_texts(&[("reason", "credentials_rejected"), ("user", "")]);
+        record.assert_texts(&[("reason", "credentials_rejected"), ("role", "")]);
     }
     assert_eq!(stage.azure.connections(), 2 * users.len() as u64);
     let after = stage.gateway.metrics().await;

@@ -33,6 +33,8 @@ use crate::stage::assert_refusal;
 use crate::stage::read_all;
 
 const FRONT: &str = "gateway.example";
+const HANDSHAKE_FAILED: [(&str, &str); 3] =
+    [("reason", "tls_handshake"), ("verdict", "refused"), ("host", "")];
 const TEN_MEGABYTES: u64 = 10 * 1000 * 1000;
 
 /// A listener with TLS, and with plain HTTP beside it or not; its authority is not that of the origins.
@@ -133,9 +135,12 @@ async fn http_1_1_is_chosen_and_http_2_alone_is_refused() {
         assert_eq!(protocol.as_deref(), chosen, "{offered:?}");
         assert_eq!(ask(&mut proxy, GOOD_TARGET, &[]).await, 200);
     }
-    let socket = TcpStream::connect(stage.gateway.proxy()).await.expect("a connection");
-    let connecting = TlsConnector::from(offering(&front, &["h2"])).connect(front_name(), socket);
+    let client = RawClient::connect(stage.gateway.proxy()).await;
+    let own = client.address();
+    let connecting =
+        TlsConnector::from(offering(&front, &["h2"])).connect(front_name(), client.into_stream());
     assert!(patiently("a handshake", connecting).await.is_err(), "HTTP/2 was agreed on");
+    stage.gateway.only_record_of(own).await.assert_texts(&HANDSHAKE_FAILED);
     stage.serve_a_good_client(&[]).await;
 }
 
@@ -149,10 +154,12 @@ async fn tls_1_2_is_spoken_and_tls_1_1_is_not() {
     for minor in [0, 1, 2] {
         let mut old = RawClient::connect(stage.gateway.proxy()).await;
         old.send(&old_hello(&front, minor)).await;
+        let own = old.address();
         let mut said = Vec::new();
         let _ = patiently("the end", old.into_stream().read_to_end(&mut said)).await;
         let protocol_version = [2, 70];
         assert_eq!((said.first(), said.get(5..)), (Some(&21), Some(&protocol_version[..])), "{said:?}");
+        stage.gateway.only_record_of(own).await.assert_texts(&HANDSHAKE_FAILED);
     }
     stage.gateway.wait_for_metric("la_gateway_connected_clients", &[], 1.0).await;
     stage.serve_a_good_client(&[]).await;
@@ -168,7 +175,7 @@ async fn slow_handshakes_and_slow_heads_within_tls_end_at_the_deadline_of_the_he
     for begun in [1, 5, hello.len() - 1, hello.len()] {
         let mut client = RawClient::connect(stage.gateway.proxy()).await;
         client.send(&hello[..begun]).await;
-        slow.push(client.into_stream());
+        slow.push((client.address(), client.into_stream()));
     }
     let mut heads = Vec::new();
     for begun in [&b""[..], b"CONNECT ", b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n"] {
@@ -181,11 +188,12 @@ async fn slow_handshakes_and_slow_heads_within_tls_end_at_the_deadline_of_the_he
         assert_refusal(&wire::read_answer_until_close(&mut proxy).await.expect("an answer"), 408);
         stage.gateway.only_record_of(own).await.assert_texts(&[("reason", "head_timeout")]);
     }
-    for mut stream in slow {
+    for (own, mut stream) in slow {
         // What a server says to a hello it has, or nothing; then the end, in order or not.
         let mut said = Vec::new();
         let _ = patiently("the end", stream.read_to_end(&mut said)).await;
         assert!(!said.starts_with(b"HTTP"), "an answer in plain to the beginning of a handshake");
+        stage.gateway.only_record_of(own).await.assert_texts(&HANDSHAKE_FAILED);
     }
     stage.gateway.wait_for_metric("la_gateway_active_client_connections", &[], 0.0).await;
     assert_eq!(stage.azure.connections(), 1);

@@ -1,8 +1,10 @@
 //! RawClient: a client of the proxy that writes every byte itself and reads answers strictly.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::Mutex;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
@@ -41,8 +43,7 @@ impl RawClient {
 
     /// Connects from this source address; on Linux all of 127.0.0.0/8 is ours.
     pub async fn connect_from(source: IpAddr, proxy: SocketAddr) -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind(SocketAddr::new(source, 0)).expect("a source address");
+        let socket = bind_anew(source, proxy);
         let stream = patiently("connecting to the proxy", socket.connect(proxy)).await.expect("a connection");
         stream.set_nodelay(true).expect("a socket option");
         let address = stream.local_addr().expect("a bound address");
@@ -86,6 +87,15 @@ impl RawClient {
         Tunnel { head, stream: self.stream, address: self.address }
     }
 
+    /// Reads the answer, whichever it is: the tunnel behind a 200, or a whole refusal.
+    pub async fn verdict(mut self) -> Result<Tunnel, Answer> {
+        let head = wire::read_head(&mut self.stream).await.expect("an answer to the CONNECT");
+        if head.status == 200 {
+            return Ok(Tunnel { head, stream: self.stream, address: self.address });
+        }
+        Err(wire::read_body_until_close(&mut self.stream, head).await)
+    }
+
     /// Gives the bare connection away.
     pub fn into_stream(self) -> TcpStream {
         self.stream
@@ -106,6 +116,21 @@ impl Tunnel {
         let name = ServerName::try_from(name.to_owned()).expect("a host name");
         let connecting = TlsConnector::from(config).connect(name, self.stream);
         patiently("a handshake in the tunnel", connecting).await.expect("a handshake")
+    }
+}
+
+/// Binds a port that no client used towards this proxy before: an address stands for one record.
+fn bind_anew(source: IpAddr, proxy: SocketAddr) -> TcpSocket {
+    static USED: Mutex<BTreeSet<(SocketAddr, SocketAddr)>> = Mutex::new(BTreeSet::new());
+    let mut passed_over = Vec::new();
+    loop {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::new(source, 0)).expect("a source address");
+        let own = socket.local_addr().expect("a bound address");
+        if USED.lock().expect("no panic under the lock").insert((proxy, own)) {
+            return socket;
+        }
+        passed_over.push(socket);
     }
 }
 

@@ -1,13 +1,14 @@
 //! The cast of the journeys: small real servers and clients on loopback, every port chosen by the system.
 //!
 //! Fakes of the outside: [`azure`] (its services: [`family`]), [`origin`], [`dns`]. Callers: [`client`],
-//! [`curl`]; [`haproxy`] between. The program under test: [`gateway`], with its [`config`], its [`record`]s and its [`metrics`].
-//! Props: [`pki`], [`hello`], [`users`], [`proxy_header`], [`content`], [`wire`], [`patience`],
-//! [`installed`], [`process`].
+//! [`curl`]. Between: [`haproxy`], and as relays [`tinyproxy`] and [`scripted`]. The program under test:
+//! [`gateway`], with its [`config`], its [`record`]s and its [`metrics`]. Props: [`pki`], [`authority`],
+//! [`hello`], [`users`], [`proxy_header`], [`content`], [`wire`], [`patience`], [`installed`], [`process`].
 
 // A fake that cannot go on must say so loudly: panics and prints are this crate's reports.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
+pub mod authority;
 pub mod azure;
 pub mod client;
 pub mod config;
@@ -26,5 +27,7 @@ pub mod pki;
 pub mod process;
 pub mod proxy_header;
 pub mod record;
+pub mod scripted;
+pub mod tinyproxy;
 pub mod users;
 pub mod wire;

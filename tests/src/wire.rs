@@ -97,14 +97,19 @@ pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<Head> {
 ///
 /// Returns `None` when the peer closes without a word.
 pub async fn read_answer_until_close(stream: &mut (impl AsyncRead + Unpin)) -> Option<Answer> {
-    let mut head = read_head(stream).await?;
+    let head = read_head(stream).await?;
+    Some(read_body_until_close(stream, head).await)
+}
+
+/// Reads what follows a head up to the end of the connection.
+pub async fn read_body_until_close(stream: &mut (impl AsyncRead + Unpin), mut head: Head) -> Answer {
     let mut body = std::mem::take(&mut head.leftover);
     let end = patiently("the end of a response", stream.read_to_end(&mut body)).await;
     end.expect("an orderly end of the response");
     if let Some(length) = head.header("content-length") {
         assert_eq!(length.parse(), Ok(body.len()), "the body's length and what follows it");
     }
-    Some(Answer { head, body })
+    Answer { head, body }
 }
 
 /// Sends one request with a body and reads the whole answer; the connection stays open.

@@ -31,6 +31,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         // Before anything says that the gateway is there: who is told may end it at once.
         let mut terminate = signal(SignalKind::terminate()).context("cannot receive signals")?;
+        let mut hang_up = signal(SignalKind::hangup()).context("cannot receive signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot receive signals")?;
         let gateway = match Gateway::bind(&config, Some(writer.dropped())) {
             Ok(gateway) => gateway,
@@ -44,6 +45,10 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
                 _ = &mut running => return Ok(ExitCode::SUCCESS),
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = hang_up.recv() => {
+                    warn!(event_id = events::INFORMATION.0, "SIGHUP: users and configuration are read at start only; restart for a change");
+                    continue;
+                }
             }
             // The first signal drains, the second cuts.
             if stop.is_cancelled() {

@@ -145,6 +145,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
     let listeners = listeners::read(&written.listener, source, folder, &mut problems);
     let admin = admin(written.admin, source, &mut problems);
+    let relay = relay(written.relay, source, folder, &mut problems);
     let percent_encoded = written.passwords.percent_encoded.0.0;
     let has_client_ca =
         listeners.iter().any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
@@ -164,11 +165,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         listeners,
         admin,
         dns: dns(written.dns),
-        relay: RelaySettings {
-            proxies: written.relay.proxies.values().cloned().collect(),
-            ca: written.relay.ca.map(|file| folder.join(file)),
-            bypass: written.relay.bypass.values().cloned().collect(),
-        },
+        relay,
         allow: written.addresses.allow.values().map(|net| net.0).collect(),
         tunnel: Tunnel {
             minimum_tls: written.tunnel.minimum_tls,
@@ -213,6 +210,26 @@ fn admin(
         problems.push(source.problem(span, text));
     }
     Some(Admin { address, from })
+}
+
+fn relay(
+    written: Option<toml::Spanned<file::Relay>>,
+    source: Source<'_>,
+    folder: &Path,
+    problems: &mut Vec<Problem>,
+) -> RelaySettings {
+    let Some(written) = written else { return RelaySettings::default() };
+    let (span, written) = (written.span(), written.into_inner());
+    let idle = written.proxies.0.is_empty() && (written.ca.is_some() || !written.bypass.0.is_empty());
+    if idle && problems.is_empty() {
+        let text = "`[relay]` names no relay, so everything goes out directly; list them in `proxies`, or remove the rest";
+        problems.push(source.problem(span, text));
+    }
+    RelaySettings {
+        proxies: written.proxies.values().cloned().collect(),
+        ca: written.ca.map(|file| folder.join(file)),
+        bypass: written.bypass.values().cloned().collect(),
+    }
 }
 
 fn dns(written: file::Dns) -> DnsSettings {

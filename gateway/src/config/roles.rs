@@ -180,13 +180,30 @@ fn destinations(written: &file::Role, source: Source<'_>, problems: &mut Vec<Pro
         }
     }
     let pins = Pins {
-        workspaces: written.workspaces.as_ref().map(|ids| ids.values().map(|id| id.0.clone()).collect()),
+        workspaces: written
+            .workspaces
+            .as_ref()
+            .map(|ids| ids.get_ref().values().map(|id| id.0.clone()).collect()),
         storage_accounts: written
             .storage_accounts
             .as_ref()
-            .map(|names| names.values().map(|name| name.0.clone()).collect()),
+            .map(|names| names.get_ref().values().map(|name| name.0.clone()).collect()),
     };
-    Destinations::new(rules, pins)
+    let destinations = Destinations::new(rules, pins);
+    let (workspace, account) = destinations.placeholders();
+    let pinned = [
+        (&written.workspaces.as_ref().map(Spanned::span), workspace, "workspaces", "{workspace}"),
+        (&written.storage_accounts.as_ref().map(Spanned::span), account, "storage_accounts", "{account}"),
+    ];
+    for (span, found, key, placeholder) in pinned {
+        if let (Some(span), false) = (span, found) {
+            let text = format!(
+                "`{key}` narrows nothing: no host rule of this role has a {placeholder}; remove it or add the bundle it is for"
+            );
+            problems.push(source.problem(span.clone(), text));
+        }
+    }
+    destinations
 }
 
 fn read_users(

@@ -7,8 +7,10 @@
 use std::net::IpAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::Sender;
 use super::Stations;
@@ -24,6 +26,9 @@ use crate::refusal::Refusal;
 
 /// Most requests that wait for a password check.
 const LONGEST_QUEUE: usize = 2048;
+
+/// Longest wait for a password check's turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// The password checks under way, bounded in processors, memory and number.
 pub struct PasswordWork {
@@ -90,7 +95,8 @@ pub(super) async fn identify(
 async fn prove(stations: &Stations, check: PasswordCheck, from: IpAddr) -> Result<Client, Refusal> {
     stations.limits.knock(from)?;
     let waiting = Waiting::begin(&stations.passwords.waiting)?;
-    let permit = stations.passwords.at_once.acquire().await.map_err(|_| Refusal::Internal)?;
+    let waited = timeout(LONGEST_WAIT, stations.passwords.at_once.acquire()).await;
+    let permit = waited.map_err(|_| Refusal::PasswordWorkBusy)?.map_err(|_| Refusal::Internal)?;
     drop(waiting);
     if let Some(client) = check.settled() {
         stations.metrics.password(PasswordResult::Cached);

@@ -167,9 +167,12 @@ impl Record {
         );
     }
 
-    /// Writes the record of a carried tunnel.
-    pub fn carried(self, ending: Ending) {
+    /// Writes the record of a carried tunnel; of one that ended by somebody's fault unless too many like
+    /// it were written of late.
+    pub fn carried(self, ending: Ending, repeats: &Repeats) {
         let row = ending.row();
+        let passed = row.fault.map_or(Some(0), |_| repeats.pass(self.client.ip(), row.reason));
+        let Some(suppressed) = passed else { return };
         let seen = if self.tls_version.is_some() { events::TLS_VERIFIED } else { events::CONNECT };
         self.write(
             row.level,
@@ -179,7 +182,7 @@ impl Record {
                 reason: row.reason,
                 fault: row.fault.map_or("", |fault| fault.label()),
                 status: 200,
-                suppressed: 0,
+                suppressed,
                 message: &format!("tunnel ended: {}", row.reason),
             },
         );

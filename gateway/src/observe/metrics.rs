@@ -170,6 +170,7 @@ impl Metrics {
             Ending::Finished | Ending::Idle | Ending::ClientReset => {}
             Ending::OriginReset
             | Ending::OriginNotTls
+            | Ending::OriginAlert
             | Ending::OriginClosed
             | Ending::OriginTlsVersion
             | Ending::OriginHelloTimeout

@@ -22,8 +22,13 @@ const LONGEST_SESSION_ID: usize = 32;
 /// What a server says to a ClientHello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerAnswer {
-    /// A ServerHello or HelloRetryRequest.
+    /// A ServerHello.
     Hello {
+        /// The version the server has chosen.
+        version: TlsVersion,
+    },
+    /// A HelloRetryRequest: the client says its hello again (RFC 8446 section 4.1.4).
+    Retry {
         /// The version the server has chosen.
         version: TlsVersion,
     },
@@ -39,27 +44,37 @@ pub enum ServerAnswer {
 /// `Ok(None)` means: whole so far, more bytes are needed.
 pub fn read(bytes: &[u8]) -> Result<Option<ServerAnswer>, HelloError> {
     match tls_record::first_message(bytes, SERVER_HELLO, Alerts::Read) {
-        Ok(Some(body)) => read_body(&body).map(|version| Some(ServerAnswer::Hello { version })),
+        Ok(Some(body)) => read_body(&body).map(Some),
         Ok(None) => Ok(None),
         Err(HelloError::Alert { description }) => Ok(Some(ServerAnswer::Alert { description })),
         Err(error) => Err(error),
     }
 }
 
-fn read_body(body: &[u8]) -> Result<TlsVersion, HelloError> {
+/// The random of every HelloRetryRequest: SHA-256 of that word.
+const RETRY: [u8; RANDOM] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91, 0xc2,
+    0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
+
+fn read_body(body: &[u8]) -> Result<ServerAnswer, HelloError> {
     let mut fields = Fields::new(body);
     let legacy_version = fields.number16()?;
-    fields.bytes(RANDOM)?;
+    let random = fields.bytes(RANDOM)?;
     if fields.vector8()?.len() > LONGEST_SESSION_ID {
         return Err(HelloError::Malformed("a session id longer than 32 bytes"));
     }
     let _cipher_suite = fields.number16()?;
     let _compression = fields.number8()?;
     let [supported_versions] = fields.extensions([SUPPORTED_VERSIONS])?;
-    match supported_versions {
+    let version = match supported_versions {
         Some(content) => selected(content, legacy_version),
         None => legacy(legacy_version),
-    }
+    }?;
+    Ok(match random == RETRY {
+        true => ServerAnswer::Retry { version },
+        false => ServerAnswer::Hello { version },
+    })
 }
 
 fn selected(content: &[u8], legacy_version: u16) -> Result<TlsVersion, HelloError> {
@@ -114,7 +129,7 @@ mod tests {
         let warned = [OPENSSL_UNRECOGNIZED_NAME_WARNING, OPENSSL_11].concat();
         let cases = [
             (OPENSSL_13, hello(Tls13)),
-            (OPENSSL_RETRY, hello(Tls13)),
+            (OPENSSL_RETRY, ServerAnswer::Retry { version: Tls13 }),
             (OPENSSL_12, hello(Tls12)),
             (OPENSSL_11, hello(Tls11)),
             (OPENSSL_10, hello(Tls10)),

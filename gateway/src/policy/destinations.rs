@@ -96,28 +96,37 @@ impl Destinations {
         Self { by_end, rules: count, pins }
     }
 
+    /// Says whether some rule has a placeholder for a workspace, and for a storage account.
+    pub fn placeholders(&self) -> (bool, bool) {
+        let mut patterns = self.by_end.values().flatten().map(|rule| rule.pattern.placeholders());
+        patterns.by_ref().fold((false, false), |found, here| (found.0 || here.0, found.1 || here.1))
+    }
+
     /// Returns how many rules there are.
     pub fn rules(&self) -> usize {
         self.rules
     }
 
-    /// Permits a target on port 443 that a rule and the pins allow, or says why not.
+    /// Permits a target on port 443 that a rule and the pins allow, or says why not. Of several rules the
+    /// first counts, or one with a smaller upload cap.
     pub fn authorize(&self, target: &HostPort) -> Result<Permit, Refusal> {
         if target.port() != HTTPS {
             return Err(Refusal::PortDenied);
         }
         let mut nearest = Refusal::HostDenied;
+        let mut allowing: Option<&Arc<Rule>> = None;
         for rule in self.candidates(target.name()) {
             let Some(found) = rule.pattern.find(target.name()) else { continue };
             if !listed(found.workspace, self.pins.workspaces.as_ref()) {
                 nearest = Refusal::WorkspaceDenied;
             } else if !listed(found.account, self.pins.storage_accounts.as_ref()) {
                 nearest = Refusal::StorageAccountDenied;
-            } else {
-                return Ok(Permit { target: target.clone(), rule: Arc::clone(rule) });
+            } else if allowing.is_none_or(|other| is_tighter(rule.upload_cap, other.upload_cap)) {
+                allowing = Some(rule);
             }
         }
-        Err(nearest)
+        let rule = allowing.ok_or(nearest)?;
+        Ok(Permit { target: target.clone(), rule: Arc::clone(rule) })
     }
 
     /// Returns the rules whose literal end is an end of the name, the longest first.
@@ -126,6 +135,10 @@ impl Destinations {
         let inner = whole.match_indices('.').filter_map(|(at, _)| whole.get(at + 1..));
         std::iter::once(whole).chain(inner).filter_map(|end| self.by_end.get(end)).flatten()
     }
+}
+
+fn is_tighter(cap: Option<u64>, than: Option<u64>) -> bool {
+    cap.unwrap_or(u64::MAX) < than.unwrap_or(u64::MAX)
 }
 
 fn listed(found: Option<&str>, pins: Option<&BTreeSet<String>>) -> bool {
@@ -179,6 +192,23 @@ mod tests {
         for (target, expected) in cases {
             assert_eq!(verdict(&all, &target), expected.map(str::to_owned), "{target}");
         }
+    }
+
+    #[test]
+    fn of_several_rules_that_match_the_one_with_the_smallest_cap_counts() {
+        let rule = |text: &str, upload_cap| Rule {
+            pattern: text.parse().expect("a pattern"),
+            origin: Origin::Configuration("test:1:1".into()),
+            upload_cap,
+        };
+        let rules = [
+            ("{account}.blob.core.windows.net", None),
+            ("*.blob.core.windows.net", Some(9)),
+            ("a1b.blob.core.windows.net", Some(10)),
+        ];
+        let all = Destinations::new(rules.map(|(text, cap)| rule(text, cap)), Pins::default());
+        let target = "a1b.blob.core.windows.net:443".parse().expect("a target");
+        assert_eq!(all.authorize(&target).map(|permit| permit.rule().upload_cap), Ok(Some(9)));
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl Pattern {
         labels.next().is_none().then_some(found)
     }
 
+    /// Says whether there is a `{workspace}`, and whether there is an `{account}`.
+    pub fn placeholders(&self) -> (bool, bool) {
+        (self.labels.contains(&Label::Workspace), self.labels.contains(&Label::Account))
+    }
+
     /// Returns the literal labels at the end, joined by dots: the key under which rules are kept.
     pub fn literal_end(&self) -> String {
         let end: Vec<&str> = self

@@ -57,11 +57,33 @@ pub async fn client<C: AsyncRead + Unpin>(
     }
 }
 
+/// Gathers and judges the hello that a client says again, after the origin asked for it. A client in
+/// compatibility mode sends one ChangeCipherSpec record before it (RFC 8446 appendix D.4).
+pub async fn client_again<C: AsyncRead + Unpin>(
+    client: &mut C,
+    limit: Duration,
+    rules: Rules<'_>,
+) -> Result<BytesMut, Ending> {
+    const CHANGE_CIPHER_SPEC: [u8; 6] = [0x14, 0x03, 0x03, 0x00, 0x01, 0x01];
+    let read = |bytes: &[u8]| match bytes.strip_prefix(&CHANGE_CIPHER_SPEC) {
+        Some(rest) => client_hello::read(rest),
+        None if CHANGE_CIPHER_SPEC.starts_with(bytes) => Ok(None),
+        None => client_hello::read(bytes),
+    };
+    let gathered = gather(client, BytesMut::new(), limit, read).await;
+    match gathered.found.map_err(|failure| failure.ending(Ending::NotTls))? {
+        None => Err(Ending::NotTls),
+        Some(hello) => judge(&hello, rules).map(|()| gathered.bytes),
+    }
+}
+
 /// What an origin said first.
 #[derive(Debug)]
 pub enum OriginSaid {
     /// A ServerHello with a version that is new enough: carry on.
     Hello(TlsVersion, BytesMut),
+    /// A HelloRetryRequest: the client must see it, and its next hello is judged like the first.
+    Retry(TlsVersion, BytesMut),
     /// An alert: the handshake is over, and the client must see it.
     Alert(BytesMut),
     /// The end of the stream; the client gets what came before it.
@@ -80,7 +102,12 @@ pub async fn origin<O: AsyncRead + Unpin>(
     match gathered.found.map_err(|failure| failure.ending(Ending::OriginNotTls))? {
         None => Ok(OriginSaid::Closed(gathered.bytes)),
         Some(ServerAnswer::Alert { .. }) => Ok(OriginSaid::Alert(gathered.bytes)),
-        Some(ServerAnswer::Hello { version }) if version < lowest(minimum) => Err(Ending::OriginTlsVersion),
+        Some(ServerAnswer::Hello { version } | ServerAnswer::Retry { version })
+            if version < lowest(minimum) =>
+        {
+            Err(Ending::OriginTlsVersion)
+        }
+        Some(ServerAnswer::Retry { version }) => Ok(OriginSaid::Retry(version, gathered.bytes)),
         Some(ServerAnswer::Hello { version }) => Ok(OriginSaid::Hello(version, gathered.bytes)),
     }
 }

@@ -93,6 +93,13 @@ impl Cache {
             entries.retain(|_, entry| now < entry.stale_until);
         }
         if entries.len() >= MOST_ENTRIES {
+            // Names that do not exist are cheap to make up: they never push out those that do.
+            entries.retain(|_, entry| !entry.addresses.is_empty());
+        }
+        if entries.len() >= MOST_ENTRIES && answer.addresses.is_empty() {
+            return;
+        }
+        if entries.len() >= MOST_ENTRIES {
             entries.clear();
         }
         let until = now + answer.lifetime;

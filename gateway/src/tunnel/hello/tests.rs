@@ -1,6 +1,7 @@
 //! Rows T01 to T08: what a tunnel's first bytes may be, cut and delayed in every way.
 
 mod forge;
+mod retry;
 
 use std::io;
 use std::pin::Pin;
@@ -319,6 +320,7 @@ async fn t07_the_version_an_origin_chooses_is_judged_and_its_bytes_are_given_bac
         let (said, ()) = tokio::join!(asking, sending);
         let given = said.map(|said| match said {
             OriginSaid::Hello(version, given) => (format!("{version:?}"), given),
+            OriginSaid::Retry(_, given) => ("Retry".to_owned(), given),
             OriginSaid::Alert(given) => ("Alert".to_owned(), given),
             OriginSaid::Closed(given) => ("Closed".to_owned(), given),
         });
