@@ -6,6 +6,7 @@
 //! the answer.
 
 mod arrive;
+mod close;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -25,18 +26,18 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
-use tokio::time::timeout;
 
 use self::arrive::Opened;
 pub use self::arrive::Speaks;
 use self::arrive::client;
 use self::arrive::open;
+use self::close::linger;
+use self::close::refuse;
+use self::close::refused;
+use self::close::turn_away;
 use crate::answer;
 use crate::connect;
 use crate::connect::Admitted;
@@ -57,13 +58,6 @@ use crate::refusal::Refusal;
 pub const LARGEST_HEAD: usize = 16 * 1024;
 /// Most fields of a request head.
 const MOST_FIELDS: usize = 64;
-/// How long, and how many bytes, a refused client may go on sending before the socket is closed.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 256 * 1024;
-/// Connections beyond the number of their address that are answered at once.
-static LINGERING: Semaphore = Semaphore::const_new(64);
-/// How long writing a short answer may take.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// Serves one connection to its end. `sender` is whom the socket is connected to; the client itself,
 /// unless a load balancer stands between.
@@ -84,43 +78,17 @@ pub async fn serve(
     let limits = &stations.limits;
     let _place = match limits.arrive(peer.ip()).and_then(|place| limits.request(peer.ip()).map(|()| place)) {
         Ok(place) => place,
-        Err(refusal) => return turned_away(&stations, &speaks, socket, peer, &refusal).await,
+        Err(refusal) => return turn_away(&stations, &speaks, socket, peer, &refusal).await,
     };
     match open(&speaks, socket, deadline).await {
         Opened::Nothing => {}
-        Opened::Refused(mut stream, refusal) => {
-            let record = Record::new(stations.ids.next(), peer);
-            write_refusal(&mut stream, &refusal, &record).await;
-            refused(&stations, record, &refusal);
-            linger(stream).await;
-        }
+        Opened::Refused(stream, refusal) => refuse(&stations, stream, peer, &refusal).await,
         Opened::Alerted(socket, refusal) => {
             refused(&stations, Record::new(stations.ids.next(), peer), &refusal);
             linger(ClientStream::Plain(socket)).await;
         }
         Opened::Closed(refusal) => refused(&stations, Record::new(stations.ids.next(), peer), &refusal),
         Opened::Http(stream) => request(stations, stream, peer, deadline).await,
-    }
-}
-
-/// Refuses a connection beyond the number of its address. Such an address must not hold the places of
-/// the others for the lingering's time: only some of its connections linger, the rest are closed at once.
-async fn turned_away(
-    stations: &Stations,
-    speaks: &Speaks,
-    socket: TcpStream,
-    peer: SocketAddr,
-    refusal: &Refusal,
-) {
-    let record = Record::new(stations.ids.next(), peer);
-    let answered = LINGERING.try_acquire().ok().filter(|_| speaks.plain);
-    let mut stream = ClientStream::Plain(socket);
-    if answered.is_some() {
-        write_refusal(&mut stream, refusal, &record).await;
-    }
-    refused(stations, record, refusal);
-    if answered.is_some() {
-        linger(stream).await;
     }
 }
 
@@ -253,19 +221,8 @@ async fn request(stations: Arc<Stations>, stream: ClientStream, peer: SocketAddr
         (Some(Outcome::Begun), _) => {}
         // The client sent nothing, as health probes do.
         (None, Some(Ok(()))) => {}
-        (None, Some(Err(error))) => {
-            let refusal = unread(&error);
-            let record = Record::new(stations.ids.next(), peer);
-            write_refusal(&mut stream, &refusal, &record).await;
-            refused(&stations, record, &refusal);
-            linger(stream).await;
-        }
-        (None, None) => {
-            let record = Record::new(stations.ids.next(), peer);
-            write_refusal(&mut stream, &Refusal::HeadTimeout, &record).await;
-            refused(&stations, record, &Refusal::HeadTimeout);
-            linger(stream).await;
-        }
+        (None, Some(Err(error))) => refuse(&stations, stream, peer, &unread(&error)).await,
+        (None, None) => refuse(&stations, stream, peer, &Refusal::HeadTimeout).await,
     }
 }
 
@@ -290,37 +247,4 @@ fn unread(error: &hyper::Error) -> Refusal {
     } else {
         Refusal::MalformedRequest("the request head is not HTTP/1.1")
     }
-}
-
-fn refused(stations: &Stations, record: Record, refusal: &Refusal) {
-    stations.metrics.refused(refusal);
-    record.refused(refusal, &stations.repeats);
-}
-
-async fn write_refusal(stream: &mut ClientStream, refusal: &Refusal, record: &Record) {
-    let bytes = answer::refused_bytes(refusal, record.id());
-    // A client that is gone does not need its answer.
-    let _ = timeout(ANSWER, async {
-        stream.write_all(&bytes).await?;
-        stream.flush().await
-    })
-    .await;
-}
-
-/// Closes so that the answer is read: bytes still under way would otherwise turn the close into a
-/// reset, and the client's kernel would throw the answer away.
-async fn linger(mut stream: ClientStream) {
-    let draining = async {
-        stream.shutdown().await?;
-        let mut scrap = [0; 4096];
-        let mut left = LINGER_BYTES;
-        while left > 0 {
-            match stream.read(&mut scrap).await? {
-                0 => break,
-                read => left = left.saturating_sub(read),
-            }
-        }
-        Ok::<(), std::io::Error>(())
-    };
-    let _ = timeout(LINGER, draining).await;
 }

@@ -12,6 +12,7 @@ pub mod answer;
 pub mod config;
 pub mod connect;
 pub mod connection;
+pub mod crypto;
 pub mod dial;
 pub mod ending;
 pub mod events;

@@ -28,7 +28,7 @@ const FLOORS: [&[&str]; 8] = [
     &["listen", "dial", "tunnel", "answer", "sandbox"],
     &["config", "observe"],
     &["policy", "parse"],
-    &["refusal", "ending", "events"],
+    &["refusal", "ending", "events", "crypto"],
 ];
 
 /// The imports within a floor: from, to, and why. Each is of one direction, and needed.

@@ -13,6 +13,7 @@ use end_to_end::dns::FakeDns;
 use end_to_end::gateway::Gateway;
 use end_to_end::origin::refusing;
 use end_to_end::patience::patiently;
+use end_to_end::process::pipes;
 use end_to_end::wire;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
@@ -105,6 +106,23 @@ async fn two_hundred_tunnels_live_at_once() {
     let carried = stage.gateway.metric("la_gateway_connects_total", &[("verdict", "carried")]).await;
     assert_eq!(carried, TUNNELS as f64);
     assert_eq!(stage.gateway.access_records().len(), TUNNELS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s08_busy_tunnels_own_no_pipe_so_no_budget_of_pipes_can_run_out() {
+    let stage = Stage::good(Config::new(ANYONE)).await;
+    let before = pipes(stage.gateway.pid());
+    let mut busy = Vec::new();
+    for _ in 0..TUNNELS / 4 {
+        let tunnel = Tunnel::open(stage.gateway.proxy(), GOOD_TARGET, &[]).await;
+        let mut stream = tunnel.tls(GOOD, stage.pki.client_config()).await;
+        // The answer is asked for and not read, so that bytes are under way in the gateway.
+        wire::send_head(&mut stream, &format!("GET /bytes/{LARGE}"), &[("Host", GOOD)], 0).await;
+        stream.flush().await.expect("all sent");
+        busy.push(stream);
+    }
+    stage.gateway.wait_for_metric("la_gateway_tunnels_active", &[], busy.len() as f64).await;
+    assert_eq!(pipes(stage.gateway.pid()), before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -27,6 +27,13 @@ pub fn processor_time(pid: u32) -> Duration {
     Duration::from_millis(ticks * 1000 / TICKS)
 }
 
+/// Returns how many ends of pipes a process holds.
+pub fn pipes(pid: u32) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a running process");
+    let targets = open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count()
+}
+
 /// Lets this process, and those it starts from now on, open so many files, or says `skipped: …`.
 pub fn may_open(files: u64) -> bool {
     let own = std::process::id();

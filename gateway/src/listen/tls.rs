@@ -35,6 +35,7 @@ pub use self::names::ClientCertificate;
 pub use self::names::client_certificate;
 use crate::config::ClientCertificatePolicy;
 use crate::config::Tls;
+use crate::crypto::provider;
 
 /// A listener's TLS identity, kept fresh.
 ///
@@ -187,16 +188,6 @@ fn verifier(
         let file = clients.revoked.as_ref().map_or(&clients.ca, |revoked| &revoked.file);
         TlsError::Clients { file: file.clone(), error }
     })
-}
-
-#[cfg(feature = "fips")]
-fn provider() -> CryptoProvider {
-    rustls::crypto::default_fips_provider()
-}
-
-#[cfg(not(feature = "fips"))]
-fn provider() -> CryptoProvider {
-    rustls::crypto::ring::default_provider()
 }
 
 #[cfg(test)]

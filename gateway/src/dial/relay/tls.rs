@@ -10,10 +10,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::RootCertStore;
-use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
+
+use crate::crypto::provider;
 
 /// Why TLS to a relay cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -85,14 +86,4 @@ fn system_roots() -> Result<RootCertStore, TlsError> {
         0 => Err(TlsError::NoSystemRoots),
         _ => Ok(roots),
     }
-}
-
-#[cfg(feature = "fips")]
-fn provider() -> CryptoProvider {
-    rustls::crypto::default_fips_provider()
-}
-
-#[cfg(not(feature = "fips"))]
-fn provider() -> CryptoProvider {
-    rustls::crypto::ring::default_provider()
 }

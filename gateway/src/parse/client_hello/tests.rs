@@ -1,4 +1,5 @@
 use super::*;
+use crate::crypto::provider;
 use crate::parse::LONGEST_HELLO;
 use crate::parse::forge;
 use proptest::prelude::*;
@@ -234,8 +235,3 @@ fn rustls_hello(version: &'static rustls::SupportedProtocolVersion, server: &str
     client.write_tls(&mut wire).expect("a vector takes all bytes");
     wire
 }
-
-#[cfg(feature = "fips")]
-use rustls::crypto::default_fips_provider as provider;
-#[cfg(not(feature = "fips"))]
-use rustls::crypto::ring::default_provider as provider;

@@ -8,8 +8,9 @@ use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::ServerConnection;
 use tokio_rustls::rustls::SupportedProtocolVersion;
-use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use crate::crypto::provider;
 
 const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
@@ -80,7 +81,7 @@ pub(super) fn alert(level: u8, description: u8) -> Vec<u8> {
 
 /// Returns a rustls client that speaks these versions and asks for this name.
 pub(super) fn rustls_client(versions: &[&'static SupportedProtocolVersion], name: &str) -> ClientConnection {
-    let config = ClientConfig::builder_with_provider(provider())
+    let config = ClientConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(RootCertStore::empty())
@@ -99,7 +100,7 @@ pub(super) fn rustls_hello(versions: &[&'static SupportedProtocolVersion], name:
 pub(super) fn rustls_answer(versions: &[&'static SupportedProtocolVersion], mut hello: &[u8]) -> Vec<u8> {
     let own = rcgen::generate_simple_self_signed(["example.com".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(provider())
+    let config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(versions)
         .unwrap()
         .with_no_client_auth()
@@ -112,16 +113,6 @@ pub(super) fn rustls_answer(versions: &[&'static SupportedProtocolVersion], mut 
     let mut wire = Vec::new();
     server.write_tls(&mut wire).unwrap();
     wire
-}
-
-#[cfg(feature = "ring")]
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(tokio_rustls::rustls::crypto::ring::default_provider())
-}
-
-#[cfg(not(feature = "ring"))]
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(tokio_rustls::rustls::crypto::default_fips_provider())
 }
 
 fn record(fragment: &[u8]) -> Vec<u8> {
