@@ -15,6 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(bytes.ends_with(rest));
         let before = bytes.get(..bytes.len() - rest.len()).unwrap_or_default();
         assert!(before.ends_with(&early));
-        assert!(before.starts_with(b"HTTP/1.") || before.starts_with(b"\r\n"));
+        // httparse lets empty lines stand before the status line.
+        assert!(before.trim_ascii_start().starts_with(b"HTTP/1."));
     }
 });
