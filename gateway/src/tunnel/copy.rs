@@ -29,6 +29,9 @@ use crate::observe::access::Traffic;
 
 /// Bytes moved at once, and the most that is kept for a slow receiver in one direction.
 pub const SCRATCH: usize = 64 * 1024;
+/// Longest time without progress once one direction is closed: most often that side is gone for good, and
+/// its tunnel holds a place.
+pub const HALF_CLOSED: Duration = Duration::from_secs(120);
 /// Most moves of one direction before the others have a turn.
 const MOST_MOVES: usize = 16;
 
@@ -52,11 +55,10 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     O: AsyncRead + AsyncWrite + Unpin,
 {
-    let idle = bounds.idle;
     let mut up = Direction::new(bounds.upload_cap);
     let mut down = Direction::new(None);
     let mut last_progress = Instant::now();
-    let mut alarm = pin!(sleep(idle));
+    let mut alarm = pin!(sleep(bounds.idle));
     poll_fn(|cx| {
         let before = *traffic;
         let states = (up.state, down.state);
@@ -75,8 +77,13 @@ where
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ending::Finished),
             (Poll::Pending, _) | (_, Poll::Pending) => {}
         }
+        let half_closed = up.state == State::Closed || down.state == State::Closed;
+        let idle = if half_closed { bounds.idle.min(HALF_CLOSED) } else { bounds.idle };
         if before != *traffic || states != (up.state, down.state) {
             last_progress = Instant::now();
+        }
+        if states != (up.state, down.state) {
+            alarm.as_mut().reset(last_progress + idle);
         }
         while alarm.as_mut().poll(cx).is_ready() {
             let due = last_progress + idle;

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
+use tokio::io::duplex;
 use tokio::time::Instant;
 use tokio::time::sleep;
 
+use super::Bounds;
+use super::HALF_CLOSED;
 use super::IDLE;
 use super::carry;
+use super::copy;
 use super::pipes;
 use super::socket_pair;
 use crate::ending::Ending;
@@ -77,4 +81,26 @@ async fn s06_a_peer_with_a_closed_window_ends_the_tunnel_as_idle_and_every_deliv
     origin_far.read_to_end(&mut found).await.unwrap();
     assert_eq!((ending, traffic), (Ending::Idle, Traffic { up: 5 + found.len() as u64, down: 0 }));
     sending.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_closed_tunnel_may_idle_for_two_minutes_only_and_each_byte_begins_them_anew() {
+    let (mut client_far, mut client) = duplex(64);
+    let (mut origin_far, mut origin) = duplex(64);
+    let bounds = Bounds { idle: HALF_CLOSED * 100, upload_cap: None };
+    let tunnel = tokio::spawn(async move {
+        let mut traffic = Traffic::default();
+        (copy(&mut client, &mut origin, bounds, &mut traffic).await, traffic)
+    });
+    sleep(HALF_CLOSED * 10).await;
+    client_far.shutdown().await.unwrap();
+    origin_far.read_to_end(&mut Vec::new()).await.unwrap();
+    for _ in 0..10 {
+        sleep(HALF_CLOSED - Duration::from_secs(1)).await;
+        origin_far.write_all(b"x").await.unwrap();
+        client_far.read_exact(&mut [0]).await.unwrap();
+    }
+    let began = Instant::now();
+    assert_eq!(tunnel.await.unwrap(), (Ending::Idle, Traffic { up: 0, down: 10 }));
+    assert_eq!(began.elapsed(), HALF_CLOSED);
 }
