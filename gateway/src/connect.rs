@@ -23,7 +23,6 @@ use crate::config::Tunnel;
 use crate::dial::direct;
 use crate::dial::relay::Relays;
 use crate::dial::resolve::Resolver;
-use crate::dial::upstream::Upstream;
 use crate::ending::Ending;
 use crate::observe::access::Record;
 use crate::observe::access::RequestIds;
@@ -41,6 +40,7 @@ use crate::policy::relays::Passed;
 use crate::policy::relays::RelaySettings;
 use crate::policy::via::Via;
 use crate::refusal::Refusal;
+use crate::stream::Stream;
 use crate::tunnel::copy::Bounds;
 use crate::tunnel::copy::copy;
 use crate::tunnel::hello;
@@ -79,7 +79,7 @@ pub struct Stations {
 /// An admitted CONNECT: leave, a slot, and an open connection. Only [`admit`] makes one.
 pub struct Admitted {
     permit: Permit,
-    origin: Upstream,
+    origin: Stream,
     /// What the origin sent before the client's 200: only a relay's answer can bring any.
     origin_early: BytesMut,
     _slot: Slot,
@@ -133,7 +133,7 @@ pub async fn admit(
     record.address = vetted.first().map(|vetted| vetted.address());
     let connected = direct::connect(&vetted, limit).await?;
     record.address = Some(connected.address);
-    let origin = Upstream::Plain(connected.stream);
+    let origin = Stream::Plain(connected.stream);
     Ok(Admitted { permit, origin, origin_early: BytesMut::new(), _slot: slot })
 }
 
@@ -188,7 +188,7 @@ async fn hellos<C>(
     stations: &Stations,
     permit: &Permit,
     (client, early): (&mut C, BytesMut),
-    (origin, origin_early): (&mut Upstream, BytesMut),
+    (origin, origin_early): (&mut Stream, BytesMut),
     record: &mut Record,
     traffic: &mut Traffic,
 ) -> Result<(), Ending>

@@ -43,16 +43,16 @@ use crate::connect;
 use crate::connect::Admitted;
 use crate::connect::Sender;
 use crate::connect::Stations;
-use crate::dial::direct;
 use crate::ending::Ending;
 use crate::listen::head::Head;
 use crate::listen::head::Seen;
-use crate::listen::stream::ClientStream;
+use crate::listen::tls::certificate_names;
 use crate::observe::access::Record;
 use crate::observe::access::printable;
 use crate::parse::request;
 use crate::parse::request::Connect;
 use crate::refusal::Refusal;
+use crate::stream::Stream;
 
 /// Largest request head, in bytes; also the most that is read ahead of the answer.
 pub const LARGEST_HEAD: usize = 16 * 1024;
@@ -85,7 +85,7 @@ pub async fn serve(
         Opened::Refused(stream, refusal) => refuse(&stations, stream, peer, &refusal).await,
         Opened::Alerted(socket, refusal) => {
             refused(&stations, Record::new(stations.ids.next(), peer), &refusal);
-            linger(ClientStream::Plain(socket)).await;
+            linger(Stream::Plain(socket)).await;
         }
         Opened::Closed(refusal) => refused(&stations, Record::new(stations.ids.next(), peer), &refusal),
         Opened::Http(stream) => request(stations, stream, peer, deadline).await,
@@ -182,12 +182,12 @@ fn asked(uri: &Uri) -> String {
 }
 
 /// Reads one request, answers it, and carries the tunnel if it was admitted.
-async fn request(stations: Arc<Stations>, stream: ClientStream, peer: SocketAddr, deadline: Instant) {
+async fn request(stations: Arc<Stations>, stream: Stream, peer: SocketAddr, deadline: Instant) {
     let seen = Seen::default();
     let service = OneRequest {
         stations: Arc::clone(&stations),
         peer,
-        certificate: stream.certificate_names().into(),
+        certificate: certificate_names(&stream).into(),
         outcome: Arc::default(),
         seen: seen.clone(),
     };
@@ -210,7 +210,7 @@ async fn request(stations: Arc<Stations>, stream: ClientStream, peer: SocketAddr
             let early = BytesMut::from(parts.read_buf);
             match connect::carry(&stations, admitted, &mut stream, early, record).await {
                 // The client must not take a cut stream for a whole one.
-                Ending::OriginReset => direct::reset(stream.socket()),
+                Ending::OriginReset => stream.reset(),
                 // The origin's last word must reach the client.
                 Ending::OriginAlert | Ending::OriginClosed => linger(stream).await,
                 _ => {}

@@ -23,4 +23,5 @@ pub mod parse;
 pub mod policy;
 pub mod refusal;
 pub mod sandbox;
+pub mod stream;
 pub mod tunnel;

@@ -26,7 +26,7 @@ const FLOORS: [&[&str]; 8] = [
     &["connection", "admin"],
     &["connect"],
     &["listen", "dial", "tunnel", "answer", "sandbox"],
-    &["config", "observe"],
+    &["config", "observe", "stream"],
     &["policy", "parse"],
     &["refusal", "ending", "events", "crypto"],
 ];

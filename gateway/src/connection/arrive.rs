@@ -10,9 +10,9 @@ use tokio::time::timeout_at;
 use crate::config::ProxyProtocol;
 use crate::listen::proxy_header;
 use crate::listen::proxy_header::ProxyHeaderError;
-use crate::listen::stream::ClientStream;
 use crate::listen::tls::Identity;
 use crate::refusal::Refusal;
+use crate::stream::Stream;
 
 /// What a listener speaks.
 pub struct Speaks {
@@ -62,12 +62,12 @@ pub(super) enum Opened {
     /// Closed by the client, or broken: a health probe, a port scan.
     Nothing,
     /// Answered, then closed.
-    Refused(ClientStream, Refusal),
+    Refused(Stream, Refusal),
     /// Told by a TLS alert, then closed.
     Alerted(TcpStream, Refusal),
     /// Closed without an answer: there is no protocol to give one in.
     Closed(Refusal),
-    Http(ClientStream),
+    Http(Stream),
 }
 
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -78,25 +78,25 @@ pub(super) async fn open(speaks: &Speaks, socket: TcpStream, deadline: Instant) 
     match timeout_at(deadline, socket.peek(&mut first)).await {
         Ok(Ok(0) | Err(_)) => return Opened::Nothing,
         Ok(Ok(_)) => {}
-        Err(_) => return Opened::Refused(ClientStream::Plain(socket), Refusal::HeadTimeout),
+        Err(_) => return Opened::Refused(Stream::Plain(socket), Refusal::HeadTimeout),
     }
     match (first, &speaks.tls) {
         ([TLS_HANDSHAKE], Some(identity)) => {
             match timeout_at(deadline, identity.acceptor().accept(socket).into_fallible()).await {
-                Ok(Ok(stream)) => Opened::Http(ClientStream::Tls(Box::new(stream))),
+                Ok(Ok(stream)) => Opened::Http(Stream::Tls(Box::new(stream.into()))),
                 Ok(Err((error, socket))) => Opened::Alerted(socket, Refusal::TlsHandshake(error.to_string())),
                 Err(_) => Opened::Closed(Refusal::TlsHandshake("it did not end in time".to_owned())),
             }
         }
         ([TLS_HANDSHAKE], None) => foreign(socket, "TLS on a port that speaks plain HTTP"),
         ([byte], _) if !is_begin_of_http(byte) => foreign(socket, "another protocol"),
-        _ if speaks.plain => Opened::Http(ClientStream::Plain(socket)),
+        _ if speaks.plain => Opened::Http(Stream::Plain(socket)),
         _ => foreign(socket, "plain HTTP on a port that speaks TLS only"),
     }
 }
 
 fn foreign(socket: TcpStream, what: &'static str) -> Opened {
-    Opened::Refused(ClientStream::Plain(socket), Refusal::NotHttp(what))
+    Opened::Refused(Stream::Plain(socket), Refusal::NotHttp(what))
 }
 
 /// A method begins with a token character (RFC 9110 section 5.6.2); empty lines may stand before it.

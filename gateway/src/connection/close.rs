@@ -12,9 +12,9 @@ use tokio::time::timeout;
 use crate::answer;
 use crate::connect::Stations;
 use crate::connection::Speaks;
-use crate::listen::stream::ClientStream;
 use crate::observe::access::Record;
 use crate::refusal::Refusal;
+use crate::stream::Stream;
 
 /// How long, and how many bytes, a refused client may go on sending before the socket is closed.
 const LINGER: Duration = Duration::from_secs(2);
@@ -33,12 +33,7 @@ pub(super) fn refused(stations: &Stations, record: Record, refusal: &Refusal) {
 }
 
 /// Answers, records and closes a connection on which HTTP never began.
-pub(super) async fn refuse(
-    stations: &Stations,
-    mut stream: ClientStream,
-    peer: SocketAddr,
-    refusal: &Refusal,
-) {
+pub(super) async fn refuse(stations: &Stations, mut stream: Stream, peer: SocketAddr, refusal: &Refusal) {
     let record = Record::new(stations.ids.next(), peer);
     write(&mut stream, refusal, &record).await;
     refused(stations, record, refusal);
@@ -55,12 +50,12 @@ pub(super) async fn turn_away(
     refusal: &Refusal,
 ) {
     match LINGERING.try_acquire().ok().filter(|_| speaks.plain) {
-        Some(_lingering) => refuse(stations, ClientStream::Plain(socket), peer, refusal).await,
+        Some(_lingering) => refuse(stations, Stream::Plain(socket), peer, refusal).await,
         None => refused(stations, Record::new(stations.ids.next(), peer), refusal),
     }
 }
 
-async fn write(stream: &mut ClientStream, refusal: &Refusal, record: &Record) {
+async fn write(stream: &mut Stream, refusal: &Refusal, record: &Record) {
     let bytes = answer::refused_bytes(refusal, record.id());
     // A client that is gone does not need its answer.
     let _ = timeout(ANSWER, async {
@@ -72,7 +67,7 @@ async fn write(stream: &mut ClientStream, refusal: &Refusal, record: &Record) {
 
 /// Closes so that the answer is read: bytes still under way would otherwise turn the close into a
 /// reset, and the client's kernel would throw the answer away.
-pub(super) async fn linger(mut stream: ClientStream) {
+pub(super) async fn linger(mut stream: Stream) {
     let draining = async {
         stream.shutdown().await?;
         // On the heap, for what a connection may need at its end is no part of it before.

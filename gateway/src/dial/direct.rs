@@ -45,12 +45,6 @@ pub async fn connect(addresses: &[Vetted], limit: Duration) -> Result<Connected,
     Ok(Connected { stream, address })
 }
 
-/// Makes the connection end in a reset instead of an end of stream when it is dropped.
-pub fn reset(stream: &TcpStream) {
-    // A socket that cannot be told so ends in the ordinary way.
-    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-}
-
 /// Why no address answered; the later is the more telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Failure {

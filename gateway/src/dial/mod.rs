@@ -4,4 +4,3 @@ pub mod direct;
 mod race;
 pub mod relay;
 pub mod resolve;
-pub mod upstream;

@@ -44,13 +44,13 @@ use crate::dial::relay::failure::telling;
 use crate::dial::relay::health::Health;
 use crate::dial::relay::health::News;
 use crate::dial::resolve::Resolver;
-use crate::dial::upstream::Upstream;
 use crate::events;
 use crate::policy::addresses::Addresses;
 use crate::policy::relays::Passed;
 use crate::policy::relays::RelaySettings;
 use crate::policy::via::Via;
 use crate::refusal::Refusal;
+use crate::stream::Stream;
 
 /// The upstream proxies and what is known of their health.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub struct Relays {
 #[derive(Debug)]
 pub struct Relayed {
     /// The connection to the relay, at the first byte of the tunnel that is not in `early`.
-    pub stream: Upstream,
+    pub stream: Stream,
     /// The relay's address that was dialled.
     pub address: SocketAddr,
     /// The first bytes of the tunnel, which came with the relay's answer.
@@ -197,10 +197,10 @@ impl Relay {
     async fn tunnel(&self, way: &Way<'_>, limit: Duration) -> Result<Relayed, Failure> {
         let Connected { stream, address } = self.reach(way, limit).await?;
         let mut stream = match &self.tls {
-            None => Upstream::Plain(stream),
+            None => Stream::Plain(stream),
             Some((connector, name)) => {
                 let secured = connector.connect(name.clone(), stream).await.map_err(Failure::Tls)?;
-                Upstream::Tls(Box::new(secured))
+                Stream::Tls(Box::new(secured.into()))
             }
         };
         let early = connect(&mut stream, way.target, self.authorization.as_ref(), Some(way.via)).await?;

@@ -4,5 +4,4 @@ pub mod descriptors;
 pub mod head;
 pub mod proxy_header;
 pub mod socket;
-pub mod stream;
 pub mod tls;

@@ -32,6 +32,7 @@ use self::files::Clients;
 use self::files::Digest;
 use self::files::Files;
 pub use self::names::ClientCertificate;
+pub use self::names::certificate_names;
 pub use self::names::client_certificate;
 use crate::config::ClientCertificatePolicy;
 use crate::config::Tls;

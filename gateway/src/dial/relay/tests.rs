@@ -244,7 +244,7 @@ async fn a_reset_reaches_the_relay_as_one() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     for cut in [true, false] {
         let stream = tokio::net::TcpStream::connect(listener.local_addr().expect("bound")).await;
-        let upstream = Upstream::Plain(stream.expect("connected"));
+        let upstream = Stream::Plain(stream.expect("connected"));
         let (mut peer, _) = listener.accept().await.expect("accepted");
         if cut {
             upstream.reset();

@@ -17,6 +17,8 @@ use x509_cert::der::oid::db::rfc4519;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::name::Name;
 
+use crate::stream::Stream;
+
 /// The names in a verified client certificate.
 ///
 /// `CN=site-7` is the common name, where the subject has exactly one, with or without further names.
@@ -30,6 +32,14 @@ use x509_cert::name::Name;
 pub struct ClientCertificate {
     /// The names, without duplicates.
     pub names: Vec<String>,
+}
+
+/// Returns the names in a client's certificate, as a role's `certificates` spells them; none without TLS
+/// or without a certificate.
+pub fn certificate_names(stream: &Stream) -> Vec<String> {
+    let Stream::Tls(stream) = stream else { return Vec::new() };
+    let tokio_rustls::TlsStream::Server(stream) = &**stream else { return Vec::new() };
+    client_certificate(stream).map(|certificate| certificate.names).unwrap_or_default()
 }
 
 /// Returns the names of the certificate that the client proved to hold; `None` if it showed none.

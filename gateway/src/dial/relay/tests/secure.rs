@@ -19,7 +19,7 @@ async fn an_https_relay_is_asked_inside_tls_that_proves_its_name_or_address() {
         let head = relay.asked().concat();
         assert!(head.starts_with(&format!("CONNECT {TARGET} HTTP/1.1\r\n")), "{head}");
         assert!(head.contains("Proxy-Authorization: Basic dTpw\r\n"), "{head}");
-        let Ok(Relayed { stream: Upstream::Tls(stream), .. }) = through(&relays).await else {
+        let Ok(Relayed { stream: Stream::Tls(stream), .. }) = through(&relays).await else {
             panic!("TLS to {name}");
         };
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"http/1.1".as_slice()));

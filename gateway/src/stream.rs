@@ -1,38 +1,30 @@
-//! A client's connection.
+//! One leg of a tunnel: to a client, to a destination, or to a relay.
 
 use std::io;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
-use super::tls::client_certificate;
-
-/// A client's connection: the bare socket, or TLS over it.
-pub enum ClientStream {
+/// A connection: the bare socket, or TLS over it.
+///
+/// TLS that ends without a good-bye is an error and no end of stream: the rest may have been cut off.
+#[derive(Debug)]
+pub enum Stream {
     /// Plain TCP.
     Plain(TcpStream),
     /// TLS; boxed, for its state is some hundred times the socket's.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl ClientStream {
-    /// Returns the names in the client's certificate, as a role's `certificates` spells them; none
-    /// without TLS or without a certificate.
-    pub fn certificate_names(&self) -> Vec<String> {
-        match self {
-            Self::Plain(_) => Vec::new(),
-            Self::Tls(stream) => {
-                client_certificate(stream).map(|certificate| certificate.names).unwrap_or_default()
-            }
-        }
-    }
-
+impl Stream {
     /// Returns the socket below.
     pub fn socket(&self) -> &TcpStream {
         match self {
@@ -40,9 +32,15 @@ impl ClientStream {
             Self::Tls(stream) => stream.get_ref().0,
         }
     }
+
+    /// Makes the connection end in a reset instead of an end of stream when it is dropped.
+    pub fn reset(&self) {
+        // A socket that cannot be told so ends in the ordinary way.
+        let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
+    }
 }
 
-impl AsyncRead for ClientStream {
+impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -55,7 +53,7 @@ impl AsyncRead for ClientStream {
     }
 }
 
-impl AsyncWrite for ClientStream {
+impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
