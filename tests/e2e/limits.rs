@@ -20,6 +20,9 @@ use crate::stage::assert_refusal;
 
 const USERS: [(&str, &str); 2] = [("ann", "one"), ("bob", "two")];
 const MORE: usize = 8;
+/// One fewer than the bursts here. Of a whole burst at once the last may be refused: two threads may read the
+/// clock in one order and ask the limiter in the other.
+const FEWER: usize = 4;
 
 /// What a crowd of requests got.
 struct Answers {
@@ -153,8 +156,9 @@ async fn a_client_that_asks_too_fast_is_told_when_to_come_again() {
     let answers = ask(&stage, [127, 0, 0, 2], &[], 60).await;
     assert_rate(answers.tunnels.len(), begun);
     assert_refused(&stage, &answers.refusals, 429, "rate_limited").await;
-    assert_eq!(ask(&stage, [127, 0, 0, 3], &[], 5).await.tunnels.len(), 5, "another client is not touched");
-    stage.azure.wait_for_connections(answers.tunnels.len() as u64 + 5).await;
+    let others = ask(&stage, [127, 0, 0, 3], &[], FEWER).await;
+    assert_eq!(others.tunnels.len(), FEWER, "another client is not touched");
+    stage.azure.wait_for_connections((answers.tunnels.len() + FEWER) as u64).await;
     let refused = stage.gateway.metric("la_gateway_refusals_total", &[("reason", "rate_limited")]).await;
     assert_eq!(refused, answers.refusals.len() as f64);
     patiently("the client is served again", async {
@@ -182,8 +186,9 @@ async fn an_address_that_asks_too_fast_is_stopped_before_any_password_is_hashed(
     assert_eq!(checks, hashed.len() as f64);
     assert_eq!(stage.azure.connections(), 0);
     let right = basic("ann", "one");
-    let elsewhere = ask(&stage, [127, 0, 0, 3], &[("Proxy-Authorization", &right)], 5).await;
-    assert_eq!(elsewhere.tunnels.len(), 5, "another address is not touched");
+    let elsewhere = ask(&stage, [127, 0, 0, 3], &[("Proxy-Authorization", &right)], FEWER).await;
+    let refused: Vec<_> = elsewhere.refusals.iter().map(|(answer, _)| &answer.head).collect();
+    assert_eq!(elsewhere.tunnels.len(), FEWER, "another address is not touched: {refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
