@@ -1,0 +1,1 @@
+//! One task a source, one courier a workspace.

@@ -1,0 +1,3 @@
+//! The sources. Each is a task that writes records into its [`Inlet`]; nothing here knows a transport.
+
+pub mod inlet;

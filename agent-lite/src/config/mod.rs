@@ -1,0 +1,3 @@
+//! The configuration file: read, checked, all problems reported at once.
+
+pub mod settings;

@@ -1,0 +1,75 @@
+//! What the agent says in its log: one id for each thing an operator acts on.
+//!
+//! The ids are the agent's own, from 500 on; [`say`] is the only way to log.
+
+use std::fmt;
+
+/// How much it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something failed that the agent cannot mend by itself.
+    Error,
+    /// Something was lost or is late.
+    Warn,
+    /// As it should be.
+    Info,
+}
+
+macro_rules! events {
+    ($($name:ident = $id:literal $level:ident $text:literal),* $(,)?) => {
+        /// A thing that happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u16)]
+        pub enum Event { $(#[doc = $text] $name = $id,)* }
+
+        impl Event {
+            /// Every event.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Returns the number.
+            pub fn id(self) -> u16 { self as u16 }
+
+            /// Returns how much it matters.
+            pub fn level(self) -> Level { match self { $(Self::$name => Level::$level,)* } }
+
+            /// Returns what it says.
+            pub fn text(self) -> &'static str { match self { $(Self::$name => $text,)* } }
+        }
+    };
+}
+
+events! {
+    Started = 500 Info "the agent has started",
+    Stopping = 501 Info "the agent is stopping",
+    Reloaded = 502 Info "the configuration was read anew",
+    NotReloaded = 503 Error "the new configuration is wrong, the old one stays",
+    Listening = 504 Info "a source listens",
+    SourceFailed = 505 Error "a source cannot run and is tried again",
+    SourceTrouble = 506 Warn "a source met something it cannot read",
+    Onboarded = 510 Info "the workspace knows this agent now",
+    Renewed = 511 Info "the agent's certificate was renewed",
+    NotRenewed = 512 Error "the agent's certificate could not be renewed",
+    TopologyFailed = 513 Warn "the service did not take the topology request",
+    GatewayUp = 520 Info "a gateway serves again",
+    GatewayDown = 521 Error "a gateway does not serve",
+    GatewayChanged = 522 Warn "another gateway is used",
+    UploadFailed = 530 Warn "a workspace does not take records, they wait in its queue",
+    UploadResumed = 531 Info "a workspace takes records again",
+    RecordsRejected = 532 Error "records were refused by the service and set aside",
+    Throttled = 533 Info "the service asked to wait",
+    SpoolFull = 540 Warn "the queue is full",
+    SpoolDamaged = 541 Error "a piece of the queue is damaged and was set aside",
+    SpoolTorn = 542 Warn "the end of the queue was unfinished and was cut",
+    DiskTrouble = 543 Error "the queue cannot be written",
+    Lost = 550 Warn "something was lost",
+}
+
+/// Says an event with its details: what, where, and what to change.
+pub fn say(event: Event, place: &str, detail: impl fmt::Display) {
+    let id = event.id();
+    match event.level() {
+        Level::Error => tracing::error!(event_id = id, place, %detail, "{}", event.text()),
+        Level::Warn => tracing::warn!(event_id = id, place, %detail, "{}", event.text()),
+        Level::Info => tracing::info!(event_id = id, place, %detail, "{}", event.text()),
+    }
+}

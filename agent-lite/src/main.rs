@@ -1,0 +1,3 @@
+//! `agent-lite`.
+
+fn main() {}

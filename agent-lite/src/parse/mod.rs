@@ -1,0 +1,1 @@
+//! Foreign bytes become records here: pure, on every platform.

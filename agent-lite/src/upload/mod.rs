@@ -1,0 +1,1 @@
+//! The outside: gateways, requests, couriers.
