@@ -6,6 +6,7 @@
 
 pub mod cloud;
 pub mod connect;
+pub mod document;
 pub mod host_port;
 pub mod proxy_url;
 pub mod secret;

@@ -6,13 +6,15 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use common::cloud::Cloud;
+use common::document::List;
+use common::document::Parsed;
+use common::document::values::Span;
+use common::document::values::SpanOrNone;
 use common::host_port::HostName;
 use common::proxy_url::ProxyUrl;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::decode::List;
-use super::decode::Parsed;
 use super::values::AdminAddress;
 use super::values::BundleName;
 use super::values::FixedAnswer;
@@ -20,8 +22,6 @@ use super::values::Guid;
 use super::values::Net;
 use super::values::PercentEncodedWord;
 use super::values::Server;
-use super::values::Span;
-use super::values::SpanOrNone;
 use super::values::StorageAccount;
 use super::values::UploadCap;
 use crate::events::LogFormat;

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 
+use common::document::Problem;
+use common::document::Source;
 use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::file;
-use super::problems::Problem;
-use super::problems::Source;
 
 /// One listener of the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]

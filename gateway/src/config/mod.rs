@@ -3,10 +3,8 @@
 //! [`load`] gives either a [`Config`] that can be run or every problem in it. It binds nothing and
 //! looks nothing up. The keys, their defaults and their units stand in `deploy/config/gateway.toml`.
 
-mod decode;
 mod file;
 mod listeners;
-mod problems;
 mod roles;
 pub mod users;
 mod values;
@@ -17,6 +15,12 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use common::document::LARGEST_FILE;
+pub use common::document::Problem;
+pub use common::document::Problems;
+pub use common::document::Source;
+use common::document::decode;
+pub use common::document::read_file;
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -24,9 +28,6 @@ pub use self::listeners::ClientCertificatePolicy;
 pub use self::listeners::Listener;
 pub use self::listeners::ProxyProtocol;
 pub use self::listeners::Tls;
-pub use self::problems::Problem;
-pub use self::problems::Problems;
-pub use self::problems::Source;
 pub use self::roles::Roles;
 use self::values::AdminAddress;
 use crate::events::Log;
@@ -36,9 +37,6 @@ use crate::policy::relays::RelaySettings;
 
 /// Where the configuration is looked for when none is named.
 pub const USUAL_PLACE: &str = "/etc/la-gateway/gateway.toml";
-/// Largest configuration or users file that is read, in bytes: 16 MiB.
-pub const LARGEST_FILE: u64 = 16 * 1024 * 1024;
-
 const BUILT_IN: &str = include_str!("default.toml");
 
 /// A configuration that can be run.
@@ -141,7 +139,7 @@ pub fn parse(source: Source<'_>) -> Result<Config, Problems> {
 }
 
 fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
-    let (written, mut problems) = decode::decode::<file::File>(source);
+    let (written, mut problems) = decode::<file::File>(source);
     let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
     let listeners = listeners::read(&written.listener, source, folder, &mut problems);
     let admin = admin(written.admin, source, &mut problems);
@@ -244,24 +242,6 @@ fn dns(written: file::Dns) -> DnsSettings {
         stale_for: written.stale_for.0.0,
         timeout: written.timeout.0.0,
     }
-}
-
-/// Reads a whole text file that is not larger than [`LARGEST_FILE`].
-pub fn read_file(file: &Path) -> Result<String, Problem> {
-    use std::io::Read;
-    let fail = |error: std::io::Error| Problem {
-        file: file.to_owned(),
-        place: None,
-        text: format!("cannot be read: {error}"),
-    };
-    let mut text = String::new();
-    let opened = std::fs::File::open(file).map_err(fail)?;
-    opened.take(LARGEST_FILE + 1).read_to_string(&mut text).map_err(fail)?;
-    if text.len() as u64 > LARGEST_FILE {
-        let text = "is larger than 16 MiB; a configuration is not".to_owned();
-        return Err(Problem { file: file.to_owned(), place: None, text });
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

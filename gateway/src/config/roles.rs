@@ -7,13 +7,13 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use common::document::Parsed;
+use common::document::Problem;
+use common::document::Source;
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::decode::Parsed;
 use super::file;
-use super::problems::Problem;
-use super::problems::Source;
 use super::read_file;
 use super::users;
 use super::values::Net;

@@ -11,8 +11,9 @@
 
 use std::collections::HashMap;
 
-use super::problems::Problem;
-use super::problems::Source;
+use common::document::Problem;
+use common::document::Source;
+
 use crate::policy::passwords::StoredHash;
 
 /// Longest user name, in bytes.

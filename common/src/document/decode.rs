@@ -23,7 +23,7 @@ const MOST_PROBLEMS: usize = 100;
 
 /// A value that is written as a string and has a parser of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Parsed<T>(pub(super) T);
+pub struct Parsed<T>(pub T);
 
 impl<'de, T> Deserialize<'de> for Parsed<T>
 where
@@ -41,7 +41,7 @@ where
 
 /// A list of such values, each with its own place, so that one bad element does not hide the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct List<T>(pub(super) Vec<Spanned<T>>);
+pub struct List<T>(pub Vec<Spanned<T>>);
 
 impl<T> Default for List<T> {
     fn default() -> Self {
@@ -51,7 +51,7 @@ impl<T> Default for List<T> {
 
 impl<T> List<T> {
     /// Returns the values without their places.
-    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+    pub fn values(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(Spanned::get_ref)
     }
 }
@@ -89,7 +89,7 @@ fn quoted(text: &str, error: &str) -> String {
 const AT: char = '\u{1}';
 
 /// Reads a whole document. What could not be read is left at its default and stands in the problems.
-pub(super) fn decode<T: DeserializeOwned + Default>(source: Source<'_>) -> (T, Vec<Problem>) {
+pub fn decode<T: DeserializeOwned + Default>(source: Source<'_>) -> (T, Vec<Problem>) {
     let (mut document, errors) = DeTable::parse_recoverable(source.text);
     let mut problems: Vec<Problem> = errors.iter().map(|error| problem(source, error)).collect();
     if !problems.is_empty() {
