@@ -8,6 +8,8 @@ mod cast;
 mod check;
 #[path = "program/explain.rs"]
 mod explain;
+#[path = "program/pair.rs"]
+mod pair;
 #[path = "program/run.rs"]
 mod run;
 #[path = "program/users.rs"]
@@ -25,7 +27,9 @@ fn the_version_is_one_line() {
 fn the_help_names_every_command_and_the_usual_place_of_the_configuration() {
     let done = Folder::new().run(&["--help"]);
     assert_eq!((done.code, done.err.as_str()), (0, ""));
-    for word in ["run", "check", "explain", "users", "--config <FILE>", "/etc/la-gateway/gateway.toml"] {
+    for word in
+        ["run", "check", "explain", "pair", "users", "--config <FILE>", "/etc/la-gateway/gateway.toml"]
+    {
         assert!(done.out.contains(word), "{word} is missing:\n{}", done.out);
     }
     for command in [&["explain", "--help"][..], &["users", "--help"], &["users", "add", "--help"]] {

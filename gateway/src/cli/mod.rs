@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod pair;
 mod run;
 mod users;
 
@@ -36,6 +37,8 @@ enum Command {
     Check,
     /// Say what would become of a CONNECT, station by station
     Explain(explain::Arguments),
+    /// Make a user and write the small file that an air-gapped machine's agent-lite needs
+    Pair(pair::Arguments),
     /// Make, list and remove the users of a users file
     #[command(subcommand)]
     Users(users::Command),
@@ -48,6 +51,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run => with_config(arguments.config, run::run),
         Command::Check => with_config(arguments.config, check::check),
         Command::Explain(what) => with_config(arguments.config, |config| explain::explain(&config, &what)),
+        Command::Pair(what) => with_config(arguments.config, |config| pair::pair(&config, &what)),
         Command::Users(command) => users::users(&command),
     }
 }

@@ -78,14 +78,20 @@ fn add(name: &str, file: &Path) -> anyhow::Result<ExitCode> {
     if password.len() > LONGEST_PASSWORD || password.contains(char::is_control) {
         bail!("the password is longer than {LONGEST_PASSWORD} bytes or holds a control character");
     }
-    let hash = StoredHash::of(&Secret::new(password.to_owned()))?;
+    set_password(name, file, &Secret::new(password.to_owned()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Gives a user of a users file this password, adds the user where it is not there, and says which it was.
+pub(super) fn set_password(name: &str, file: &Path, password: &Secret) -> anyhow::Result<()> {
+    let hash = StoredHash::of(password)?;
     let before = if file.exists() { read_text(file)? } else { String::new() };
     let mut lines = without(&before, name);
     lines.push(format!("{name}:{}", hash.to_text()));
     write(file, &lines)?;
     let done = if lines.len() > before.lines().count() { "added" } else { "has a new password now" };
     eprintln!("{name}: {done} ({}); a running gateway reads it at its next start", file.display());
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]

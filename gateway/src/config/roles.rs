@@ -50,6 +50,8 @@ pub struct RoleSummary {
     pub anonymous_from: Vec<IpNet>,
     /// Number of users.
     pub users: usize,
+    /// The file they stand in.
+    pub users_file: Option<PathBuf>,
     /// Number of certificate names.
     pub certificates: usize,
     /// Names of its bundles.
@@ -146,6 +148,7 @@ pub(super) fn read(
         roles.all.push(RoleSummary {
             anonymous_from: written.anonymous_from.values().map(|net| net.0).collect(),
             users: count,
+            users_file: written.users_file.as_ref().map(|file| folder.join(file.get_ref())),
             certificates: written.certificates.len(),
             bundles: written.bundles.values().map(|bundle| bundle.0.name).collect(),
             cloud: written.cloud.0,
