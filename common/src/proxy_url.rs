@@ -8,7 +8,8 @@
 //! host     = a name as in `host_port`, an IPv4 address, or an IPv6 address in brackets
 //! ```
 //!
-//! The port must be written: without one, clients of the same value go to 80, 443, 1080 or 8080.
+//! The port must be written: without one, clients of the same value go to 80, 443, 1080 or 8080. Only a
+//! program that has told its operator which port it means may ask for [`ProxyUrl::with_default_port`].
 
 mod error;
 #[cfg(test)]
@@ -75,6 +76,11 @@ struct Credentials {
 }
 
 impl ProxyUrl {
+    /// Reads a value like `parse` does, but a missing port is this one.
+    pub fn with_default_port(text: &str, port: u16) -> Result<Self, ProxyUrlError> {
+        Self::read(text, Some(port))
+    }
+
     /// Returns how the proxy itself is spoken to.
     pub fn scheme(&self) -> Scheme {
         self.scheme
@@ -100,6 +106,24 @@ impl ProxyUrl {
         let Credentials { user, password } = self.credentials.as_ref()?;
         let encoded = STANDARD.encode(format!("{user}:{}", password.expose()));
         Some(Secret::new(format!("Basic {encoded}")))
+    }
+
+    fn read(text: &str, default_port: Option<u16>) -> Result<Self, ProxyUrlError> {
+        if text.chars().any(char::is_control) {
+            return Err(ProxyUrlError::ControlCharacter);
+        }
+        let (scheme, rest) = match text.split_once("://") {
+            None => (Scheme::Http, text),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
+            Some(_) => return Err(ProxyUrlError::UnknownScheme),
+        };
+        let (credentials, place) = match rest.rsplit_once('@') {
+            None => (None, rest),
+            Some((login, place)) => (Some(parse_credentials(login)?), place),
+        };
+        let (host, port) = parse_place(place.strip_suffix('/').unwrap_or(place), default_port)?;
+        Ok(Self { scheme, credentials, host, port })
     }
 }
 
@@ -133,21 +157,7 @@ impl FromStr for ProxyUrl {
     type Err = ProxyUrlError;
 
     fn from_str(text: &str) -> Result<Self, ProxyUrlError> {
-        if text.chars().any(char::is_control) {
-            return Err(ProxyUrlError::ControlCharacter);
-        }
-        let (scheme, rest) = match text.split_once("://") {
-            None => (Scheme::Http, text),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (Scheme::Http, rest),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (Scheme::Https, rest),
-            Some(_) => return Err(ProxyUrlError::UnknownScheme),
-        };
-        let (credentials, place) = match rest.rsplit_once('@') {
-            None => (None, rest),
-            Some((login, place)) => (Some(parse_credentials(login)?), place),
-        };
-        let (host, port) = parse_place(place.strip_suffix('/').unwrap_or(place))?;
-        Ok(Self { scheme, credentials, host, port })
+        Self::read(text, None)
     }
 }
 
@@ -181,7 +191,7 @@ fn decode(text: &str) -> Result<String, ProxyUrlError> {
     }
 }
 
-fn parse_place(text: &str) -> Result<(Host, u16), ProxyUrlError> {
+fn parse_place(text: &str, default_port: Option<u16>) -> Result<(Host, u16), ProxyUrlError> {
     if text.contains(['/', '?', '#', '\\']) {
         return Err(ProxyUrlError::Path);
     }
@@ -193,7 +203,10 @@ fn parse_place(text: &str) -> Result<(Host, u16), ProxyUrlError> {
             let host = parse_host(host)?;
             Ok((host, parse_port(port)?))
         }
-        _ => parse_host(text).and(Err(ProxyUrlError::PortMissing)),
+        _ => {
+            let host = parse_host(text)?;
+            Ok((host, default_port.ok_or(ProxyUrlError::PortMissing)?))
+        }
     }
 }
 

@@ -142,6 +142,33 @@ fn every_other_value_is_refused_with_its_own_reason() {
 }
 
 #[test]
+fn a_missing_port_is_the_default_where_one_is_given_and_nothing_else_is_forgiven() {
+    let cases = [
+        ("proxy.corp", Ok("http://proxy.corp:8080")),
+        ("https://proxy.corp/", Ok("https://proxy.corp:8080")),
+        ("10.0.0.7", Ok("http://10.0.0.7:8080")),
+        ("[2001:db8::1]", Ok("http://[2001:db8::1]:8080")),
+        ("https://u:p%40:1@[::1]/", Ok("https://u@[::1]:8080")),
+        ("u:p@proxy", Ok("http://u@proxy:8080")),
+        ("proxy:3128", Ok("http://proxy:3128")),
+        ("[::1]:3128", Ok("http://[::1]:3128")),
+        ("proxy:", Err(PortMissing)),
+        ("[::1]:", Err(PortMissing)),
+        ("proxy:0", Err(BadPort)),
+        ("proxy:secret", Err(BadPort)),
+        ("2001:db8::1", Err(Brackets)),
+        ("", Err(Host(HostPortError::NameMissing))),
+        ("socks5://proxy", Err(UnknownScheme)),
+        ("u@proxy", Err(PasswordMissing)),
+        ("proxy/path", Err(Path)),
+    ];
+    for (text, expected) in cases {
+        let shown = ProxyUrl::with_default_port(text, 8080).map(|proxy| proxy.to_string());
+        assert_eq!(shown.as_deref().map_err(|error| *error), expected, "{text:?}");
+    }
+}
+
+#[test]
 fn the_password_is_never_shown() {
     let good = parse("user:hunter2@proxy.corp:8080").expect("a good value");
     let value = good.authorization().expect("credentials");
