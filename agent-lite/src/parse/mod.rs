@@ -1,1 +1,3 @@
 //! Foreign bytes become records here: pure, on every platform.
+
+pub mod proc;
