@@ -1,3 +1,5 @@
 //! Foreign bytes become records here: pure, on every platform.
 
 pub mod proc;
+pub mod framing;
+pub mod syslog;
