@@ -1,1 +1,11 @@
 //! The outside: gateways, requests, couriers.
+
+pub mod gateways;
+pub mod https;
+pub mod identity;
+pub mod onboarding;
+pub mod roots;
+#[cfg(test)]
+mod testing;
+pub mod token;
+pub mod topology;

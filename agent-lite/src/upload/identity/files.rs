@@ -1,0 +1,72 @@
+//! Small files that are there whole or not at all.
+
+use std::fs;
+use std::fs::DirBuilder;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::upload::identity::IdentityError;
+
+/// Most bytes of a file that belongs to an identity.
+const LARGEST_FILE: u64 = 64 * 1024;
+const OWNER_ONLY_FOLDER: u32 = 0o700;
+const OWNER_ONLY_FILE: u32 = 0o600;
+
+/// Makes a folder that only its owner may look into, and those above it.
+pub(super) fn make_folder(path: &Path) -> Result<(), IdentityError> {
+    DirBuilder::new().recursive(true).mode(OWNER_ONLY_FOLDER).create(path).map_err(told(path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(OWNER_ONLY_FOLDER)).map_err(told(path))
+}
+
+/// Reads a file if it is there.
+pub(super) fn read(path: &Path) -> Result<Option<String>, IdentityError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(told(path)(error)),
+    };
+    let mut text = String::new();
+    file.take(LARGEST_FILE).read_to_string(&mut text).map_err(told(path))?;
+    Ok(Some(text))
+}
+
+/// Writes a file beside its place, waits for the disk, and puts it there.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
+    let beside = path.with_added_extension("tmp");
+    remove(&beside)?;
+    let open = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY_FILE).open(&beside);
+    let mut file = open.map_err(told(&beside))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(told(&beside))?;
+    rename(&beside, path)
+}
+
+/// Renames a file and waits until the disk has it.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), IdentityError> {
+    fs::rename(from, to).map_err(told(to))?;
+    sync_parent(to)
+}
+
+/// Removes a file if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), IdentityError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome.map_err(told(path)),
+    }
+}
+
+fn sync_parent(path: &Path) -> Result<(), IdentityError> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    File::open(parent).and_then(|folder| folder.sync_all()).map_err(told(parent))
+}
+
+fn told(path: &Path) -> impl Fn(io::Error) -> IdentityError {
+    let path = path.to_owned();
+    move |source| IdentityError::Disk { path: path.clone(), source }
+}
