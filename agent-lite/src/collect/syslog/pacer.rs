@@ -1,0 +1,103 @@
+use std::time::Duration;
+use std::time::Instant;
+
+/// How long a rate is measured.
+const WINDOW: Duration = Duration::from_millis(100);
+/// Records in one window from which on the source lingers: 2,000 a second.
+const BUSY: u64 = 200;
+/// How long it lets records gather then. So few wake-ups cost little; at lower rates each record is read at once,
+/// and a killed agent loses no more than one read.
+const LINGER: Duration = Duration::from_millis(5);
+/// How long after the last busy moment memory is given back.
+const COOL: Duration = Duration::from_secs(1);
+
+/// Decides how long to let records gather before the next read.
+#[derive(Debug, Default)]
+pub(super) struct Pacer {
+    window: Option<Instant>,
+    before: u64,
+    current: u64,
+    busy: Option<Instant>,
+}
+
+impl Pacer {
+    /// Notes what was just read, and returns how long to linger.
+    pub(super) fn read(&mut self, now: Instant, records: u64) -> Option<Duration> {
+        let begun = *self.window.get_or_insert(now);
+        let age = now.saturating_duration_since(begun);
+        let mut within = age;
+        if age >= WINDOW {
+            let next = age < WINDOW * 2;
+            self.before = if next { self.current } else { 0 };
+            self.current = 0;
+            within = if next { age - WINDOW } else { Duration::ZERO };
+            self.window = Some(now.checked_sub(within).unwrap_or(now));
+        }
+        self.current += records;
+        let left = (WINDOW - within).as_micros() as u64;
+        let over_window = self.current + self.before * left / WINDOW.as_micros() as u64;
+        let busy = over_window > BUSY;
+        if busy {
+            self.busy = Some(now);
+        }
+        busy.then_some(LINGER)
+    }
+
+    /// Notes a peak in something else than records.
+    pub(super) fn peak(&mut self, now: Instant) {
+        self.busy = Some(now);
+    }
+
+    /// Returns how long to wait until it is cool, after a peak.
+    pub(super) fn warm(&self, now: Instant) -> Option<Duration> {
+        self.busy.map(|busy| (busy + COOL).saturating_duration_since(now))
+    }
+
+    /// Returns once after each peak that it is over.
+    pub(super) fn cooled(&mut self, now: Instant) -> bool {
+        let over = self.warm(now) == Some(Duration::ZERO);
+        if over {
+            self.busy = None;
+        }
+        over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns how many of the reads at this rate are followed by lingering, in one second.
+    fn lingers(rate: u64, gap: Duration) -> (u64, u64) {
+        let (mut pacer, begin) = (Pacer::default(), Instant::now());
+        let (mut reads, mut lingers, mut at) = (0, 0, Duration::ZERO);
+        while at < Duration::from_secs(1) {
+            let records = rate * gap.as_micros() as u64 / 1_000_000;
+            reads += 1;
+            lingers += u64::from(pacer.read(begin + at, records).is_some());
+            at += gap;
+        }
+        (reads, lingers)
+    }
+
+    #[test]
+    fn it_lingers_above_two_thousand_records_a_second_and_never_below() {
+        for gap in [Duration::from_millis(1), Duration::from_millis(5), Duration::from_millis(70)] {
+            assert_eq!(lingers(1_900, gap).1, 0, "{gap:?}");
+            let (reads, lingers) = lingers(10_000, gap);
+            assert!(lingers * 10 >= reads * 9 - 10, "{lingers} of {reads}, {gap:?}");
+        }
+        assert_eq!(lingers(1_000, Duration::from_millis(300)).1, 4, "a burst counts");
+    }
+
+    #[test]
+    fn a_burst_is_forgotten_after_its_window_and_cooled_once_after_a_second() {
+        let (mut pacer, begin) = (Pacer::default(), Instant::now());
+        assert!(pacer.read(begin, 1_000).is_some());
+        assert!(pacer.read(begin + Duration::from_millis(250), 1).is_none());
+        assert!(!pacer.cooled(begin + Duration::from_millis(999)));
+        assert_eq!(pacer.warm(begin + Duration::from_millis(400)), Some(Duration::from_millis(600)));
+        assert!(pacer.cooled(begin + Duration::from_secs(1)));
+        assert!(!pacer.cooled(begin + Duration::from_secs(2)));
+    }
+}

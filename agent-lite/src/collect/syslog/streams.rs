@@ -1,0 +1,240 @@
+//! Reads TCP connections. One at a time reads, parses and waits for the queues: that is the back-pressure, and
+//! why all connections do with one set of buffers. A connection of its own holds an unfinished message at most.
+
+use std::io;
+use std::net::IpAddr;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
+use tokio::task;
+use tokio::task::JoinSet;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use super::Source;
+use super::intake;
+use super::intake::Intake;
+use super::intake::Origin;
+use super::pacer::Pacer;
+use crate::counters::Loss;
+use crate::events::Event;
+use crate::events::say;
+use crate::parse::framing::Framer;
+use crate::parse::syslog::End;
+
+/// Bytes of one read.
+const CHUNK: usize = 64 * 1024;
+/// Most bytes of unfinished messages of all connections together, apart from [`SHARE`].
+const UNFINISHED: usize = 1024 * 1024;
+/// What every connection may hold of an unfinished message, however much the others hold.
+const SHARE: usize = 2 * 1024;
+/// How long to wait after a connection could not be accepted (too many open files).
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+/// How long the queues have for the last records when the source stops.
+const LAST_DELIVERY: Duration = Duration::from_secs(2);
+/// Reads of a connection when the source stops.
+const LAST_READS: usize = 16;
+
+/// What the TCP connections of a source share.
+pub(super) struct Streams {
+    /// The turn to read. Whoever has it keeps it while the queues are full, so that nobody reads then.
+    desk: Mutex<Desk>,
+    permits: Arc<Semaphore>,
+    crowded: AtomicBool,
+    unfinished: AtomicUsize,
+    idle: Duration,
+}
+
+struct Desk {
+    chunk: Vec<u8>,
+    intake: Intake,
+    pacer: Pacer,
+}
+
+/// One connection: its unfinished message is accounted for.
+struct Connection<'a> {
+    stream: TcpStream,
+    peer: IpAddr,
+    framer: Framer,
+    held: usize,
+    streams: &'a Streams,
+}
+
+enum Read {
+    /// There was something; more may be there.
+    Some { full: bool },
+    /// There was nothing yet.
+    Nothing,
+    /// The peer has ended.
+    End,
+}
+
+impl Streams {
+    pub(super) fn new(intake: Intake, connections: usize, idle: Duration) -> Self {
+        Self {
+            desk: Mutex::new(Desk { chunk: Vec::new(), intake, pacer: Pacer::default() }),
+            permits: Arc::new(Semaphore::new(connections)),
+            crowded: AtomicBool::new(false),
+            unfinished: AtomicUsize::new(0),
+            idle,
+        }
+    }
+}
+
+impl Source {
+    /// Accepts connections until the source is stopped, then waits for them.
+    pub(super) async fn serve_tcp(self: &Arc<Self>, listener: TcpListener) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let mut connections = JoinSet::new();
+        let mut failing = false;
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => break,
+                accepted = listener.accept() => accepted,
+                Some(_) = connections.join_next() => continue,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    failing = false;
+                    self.admit(stream, peer.ip().to_canonical(), &mut connections).await;
+                }
+                Err(failed) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        let detail = format_args!("a connection could not be accepted: {failed}");
+                        say(Event::SourceTrouble, &self.context.name, detail);
+                    }
+                    time::sleep(ACCEPT_AGAIN).await;
+                }
+            }
+        }
+        while connections.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    async fn admit(self: &Arc<Self>, stream: TcpStream, peer: IpAddr, connections: &mut JoinSet<()>) {
+        let Ok(permit) = Arc::clone(&self.streams.permits).try_acquire_owned() else {
+            self.streams.desk.lock().await.intake.lose(Loss::Connections, 1);
+            if !self.streams.crowded.swap(true, Ordering::Relaxed) {
+                let detail = format_args!("{peer} was refused: raise `connections`");
+                say(Event::SourceTrouble, &self.context.name, detail);
+            }
+            return;
+        };
+        self.streams.crowded.store(false, Ordering::Relaxed);
+        let source = Arc::clone(self);
+        connections.spawn(async move {
+            let _permit = permit;
+            let (framer, streams) = (Framer::default(), &source.streams);
+            Connection { stream, peer, framer, held: 0, streams }.serve(&source.stop).await;
+        });
+    }
+}
+
+impl Connection<'_> {
+    /// Reads until the peer ends, is silent for too long, or the source is stopped.
+    async fn serve(mut self, stop: &CancellationToken) {
+        loop {
+            let ready = tokio::select! {
+                () = stop.cancelled() => break,
+                ready = time::timeout(self.streams.idle, self.stream.readable()) => ready,
+            };
+            if !matches!(ready, Ok(Ok(()))) {
+                break;
+            }
+            match self.read(stop).await {
+                (Read::End, _) => break,
+                (Read::Some { full: false }, Some(linger)) => time::sleep(linger).await,
+                (Read::Some { .. } | Read::Nothing, _) => task::yield_now().await,
+            }
+        }
+        for _ in 0..LAST_READS {
+            if !matches!(self.read(stop).await.0, Read::Some { full: true }) {
+                break;
+            }
+        }
+        let mut desk = self.streams.desk.lock().await;
+        if let Some(message) = self.framer.end() {
+            desk.intake.take(message.bytes, end_of(message.cut), Origin::Peer(self.peer), intake::now());
+            desk.deliver(stop).await;
+        }
+    }
+
+    /// Reads once, and waits until the queues have what was read.
+    async fn read(&mut self, stop: &CancellationToken) -> (Read, Option<Duration>) {
+        let mut desk = self.streams.desk.lock().await;
+        let mut chunk = std::mem::take(&mut desk.chunk);
+        chunk.resize(CHUNK, 0);
+        let count = self.stream.try_read(&mut chunk);
+        let mut records = 0;
+        if let Ok(count @ 1..) = count {
+            let mut rest = chunk.get(..count).unwrap_or_default();
+            let others = self.streams.unfinished.load(Ordering::Relaxed) - self.held;
+            let room = UNFINISHED.saturating_sub(others).max(SHARE);
+            let received = intake::now();
+            while let Some(message) = self.framer.next(&mut rest, room) {
+                records += 1;
+                desk.intake.take(message.bytes, end_of(message.cut), Origin::Peer(self.peer), received);
+                if desk.intake.is_full() {
+                    desk.deliver(stop).await;
+                }
+            }
+            self.account();
+            desk.deliver(stop).await;
+        }
+        desk.chunk = chunk;
+        let now = Instant::now();
+        let linger = desk.pacer.read(now, records);
+        if desk.pacer.cooled(now) {
+            desk.intake.shrink();
+        }
+        let read = match count {
+            Ok(0) => Read::End,
+            Ok(count) => Read::Some { full: count == CHUNK },
+            Err(nothing) if nothing.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
+            Err(_) => Read::End,
+        };
+        (read, linger)
+    }
+
+    fn account(&mut self) {
+        let held = self.framer.held();
+        self.streams.unfinished.fetch_add(held, Ordering::Relaxed);
+        self.streams.unfinished.fetch_sub(std::mem::replace(&mut self.held, held), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        self.streams.unfinished.fetch_sub(self.held, Ordering::Relaxed);
+    }
+}
+
+impl Desk {
+    /// Waits for the queues; when the source stops, only so long.
+    async fn deliver(&mut self, stop: &CancellationToken) {
+        let last = async {
+            stop.cancelled().await;
+            time::sleep(LAST_DELIVERY).await;
+        };
+        let delivered = tokio::select! {
+            biased;
+            () = self.intake.deliver() => true,
+            () = last => false,
+        };
+        if !delivered {
+            self.intake.give_up();
+        }
+    }
+}
+
+fn end_of(cut: bool) -> End {
+    if cut { End::Missing } else { End::Whole }
+}
