@@ -3,3 +3,5 @@
 pub mod proc;
 pub mod framing;
 pub mod syslog;
+pub mod lines;
+pub mod timestamps;
