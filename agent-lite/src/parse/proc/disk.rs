@@ -35,6 +35,18 @@ pub struct Work {
     pub written_bytes: f64,
 }
 
+impl Work {
+    /// Returns the work of both together.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            reads: self.reads + other.reads,
+            writes: self.writes + other.writes,
+            read_bytes: self.read_bytes + other.read_bytes,
+            written_bytes: self.written_bytes + other.written_bytes,
+        }
+    }
+}
+
 /// Returns every disk and partition: number, name, and what it did.
 pub fn disks(text: &[u8]) -> impl Iterator<Item = (Device, &str, Done)> {
     lines(text).filter_map(|line| {

@@ -1,3 +1,5 @@
+//! What a counter gives at one sampling, and the formulas that all tables share.
+
 /// What one counter gives at one sampling.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reading<T = f64> {

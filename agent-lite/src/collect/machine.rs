@@ -1,0 +1,161 @@
+//! Facts about the machine the agent runs on.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use crate::parse::proc::release::Release;
+use crate::record::Timestamp;
+
+/// The UUID of a machine that does not say its own.
+pub const NO_UUID: &str = "00000000-0000-0000-0000-000000000000";
+/// Most private addresses that are told.
+const MOST_ADDRESSES: usize = 64;
+/// Most bytes of a file of facts.
+const LARGEST_FILE: u64 = 64 * 1024;
+
+/// What stays the same as long as the agent runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The host's name, as the kernel has it.
+    pub hostname: String,
+    /// What the system calls itself.
+    pub release: Release,
+    /// `x86_64`, `aarch64` …
+    pub architecture: &'static str,
+    /// The SMBIOS UUID in lower case, [`NO_UUID`] where there is none or only root may read it.
+    pub uuid: String,
+    /// Whether this is a container.
+    pub container: bool,
+}
+
+impl Machine {
+    /// Asks the machine.
+    pub fn ask() -> Self {
+        Self::below(Path::new("/"))
+    }
+
+    fn below(root: &Path) -> Self {
+        let read = |path: &str| text(&root.join(path));
+        let release = read("etc/os-release").or_else(|| read("usr/lib/os-release")).unwrap_or_default();
+        let uuid = read("sys/class/dmi/id/product_uuid").and_then(|text| text.trim().parse().ok());
+        let hostname = read("proc/sys/kernel/hostname").unwrap_or_default();
+        Self {
+            hostname: Some(hostname.trim()).filter(|name| !name.is_empty()).unwrap_or("localhost").to_owned(),
+            release: Release::read(&release),
+            architecture: std::env::consts::ARCH,
+            uuid: uuid.map_or(NO_UUID.to_owned(), |uuid: uuid::Uuid| uuid.hyphenated().to_string()),
+            container: is_container(root),
+        }
+    }
+}
+
+/// Returns the private addresses: those of RFC 1918, and the unique local ones of IPv6 (RFC 4193).
+pub fn private_addresses() -> Vec<IpAddr> {
+    let found = if_addrs::get_if_addrs().unwrap_or_default();
+    let mut addresses: Vec<IpAddr> =
+        found.iter().map(if_addrs::Interface::ip).filter(|ip| is_private(*ip)).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.truncate(MOST_ADDRESSES);
+    addresses
+}
+
+/// Returns the time now.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(since.as_micros().try_into().unwrap_or(i64::MAX))
+}
+
+/// Returns a random part of a time, so that many agents that start together do not act together.
+pub fn part_of(whole: Duration) -> Duration {
+    let mut bytes = [0; 4];
+    // Without randomness there is no spreading, and nothing worse.
+    let _ = getrandom::fill(&mut bytes);
+    whole.mul_f64(f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX))
+}
+
+/// Looks for what Docker, Podman and systemd leave in their containers.
+fn is_container(root: &Path) -> bool {
+    ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"]
+        .iter()
+        .any(|mark| root.join(mark.trim_start_matches('/')).exists())
+}
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    }
+}
+
+/// Reads a small file; none if it is large, unreadable or no text.
+fn text(path: &Path) -> Option<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    fs::File::open(path).ok()?.take(LARGEST_FILE).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_says_what_its_files_say() {
+        let root = tempfile::tempdir().unwrap();
+        let files = [
+            ("usr/lib/os-release", "ID=debian\nNAME=Debian\nVERSION_ID=12.5\n"),
+            ("sys/class/dmi/id/product_uuid", "4C4C4544-0042-3510-8054-B4C04F4D3532\n"),
+            ("proc/sys/kernel/hostname", "edge7\n"),
+            ("run/.containerenv", ""),
+        ];
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let machine = Machine::below(root.path());
+        assert_eq!((machine.hostname.as_str(), machine.release.minor()), ("edge7", Some("5")));
+        assert_eq!(machine.uuid, "4c4c4544-0042-3510-8054-b4c04f4d3532");
+        assert!(machine.container);
+    }
+
+    #[test]
+    fn a_machine_that_says_nothing_is_a_linux_without_a_uuid() {
+        let root = tempfile::tempdir().unwrap();
+        let machine = Machine::below(root.path());
+        assert_eq!((machine.hostname.as_str(), machine.release.name.as_str()), ("localhost", "Linux"));
+        assert_eq!((machine.uuid.as_str(), machine.container), (NO_UUID, false));
+    }
+
+    #[test]
+    fn only_addresses_of_private_networks_are_private() {
+        let cases = [
+            ("10.0.0.4", true),
+            ("172.16.9.9", true),
+            ("192.168.1.1", true),
+            ("127.0.0.1", false),
+            ("169.254.1.1", false),
+            ("8.8.8.8", false),
+            ("fd00::1", true),
+            ("fe80::1", false),
+            ("::1", false),
+        ];
+        for (ip, expected) in cases {
+            assert_eq!(is_private(ip.parse().unwrap()), expected, "{ip}");
+        }
+        assert!(private_addresses().into_iter().all(is_private));
+    }
+
+    #[test]
+    fn a_part_is_within_the_whole() {
+        let whole = Duration::from_secs(30);
+        let parts: Vec<_> = (0..50).map(|_| part_of(whole)).collect();
+        assert!(parts.iter().all(|part| *part <= whole));
+        assert!(parts.iter().any(|part| *part != parts[0]), "no randomness");
+    }
+}
