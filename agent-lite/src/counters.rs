@@ -56,6 +56,7 @@ losses! {
     Torn "torn" "unfinished records cut from the end of the queue after a crash",
     Unsent "unsent" "records of a table that this workspace's transport has no place for",
     Shortened "shortened" "fields cut to what the service takes",
+    Unsynced "unsynced" "times the disk did not confirm what the queue wrote to it",
 }
 
 /// The registry and its families. Cheap to clone.

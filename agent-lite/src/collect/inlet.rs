@@ -1,9 +1,5 @@
 //! Where a source puts its records: the queues of the workspaces it goes to.
 
-use std::time::Duration;
-
-use tokio::time;
-
 use crate::counters::Loss;
 use crate::counters::SourceTally;
 use crate::record::Frames;
@@ -11,9 +7,6 @@ use crate::record::Table;
 use crate::spool::AppendError;
 use crate::spool::Queue;
 use crate::spool::Receipt;
-
-/// How long a source that can wait waits before it tries a broken disk again.
-const DISK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The queues of one source, and what it counts.
 #[derive(Clone)]
@@ -60,12 +53,15 @@ impl Inlet {
         for (at, queue) in self.queues.iter().enumerate() {
             let receipt = loop {
                 match queue.append(table, frames) {
-                    Ok(receipt) => break receipt,
-                    Err(AppendError::Full) => queue.room(frames.bytes().len()).await,
-                    Err(AppendError::Disk(_)) => time::sleep(DISK_AGAIN).await,
+                    Ok(receipt) => break Some(receipt),
+                    Err(AppendError::Full | AppendError::Disk(_)) => queue.room(frames.bytes().len()).await,
+                    Err(AppendError::TooLarge(_)) => {
+                        self.tally.losses.add(Loss::Refused, frames.count().into());
+                        break None;
+                    }
                 }
             };
-            receipts.push((at, receipt));
+            receipts.extend(receipt.map(|receipt| (at, receipt)));
         }
         Delivery(receipts)
     }

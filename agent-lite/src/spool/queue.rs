@@ -1,181 +1,199 @@
-//! Bootstrap: the interface with a queue in memory, until the real one takes its place.
-
-use std::collections::VecDeque;
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 
 use tokio::sync::Notify;
+use tokio::task;
+use tokio::time;
+use tokio::time::Instant;
 
+use super::aside::Aside;
+use super::recover::recover;
+use super::segment::Segment;
+use super::settings::AppendError;
+use super::settings::QueueSettings;
+use super::settings::QueueState;
+use super::settings::Receipt;
+use super::settings::SpoolError;
+use super::store::Store;
+use super::sync::AGAIN;
+use super::sync::Plan;
 use crate::counters::WorkspaceTally;
 use crate::record::Frames;
 use crate::record::Table;
-use crate::record::Timestamp;
 
-/// How one queue behaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueSettings {
-    /// The queue's own folder.
-    pub folder: PathBuf,
-    /// Most bytes on the disk, open segments included.
-    pub cap: u64,
-    /// What happens at the cap.
-    pub when_full: WhenFull,
-    /// How old unsynced data may become.
-    pub sync: Duration,
-    /// How old an open segment may become.
-    pub seal_after: Duration,
-    /// How large a segment may become, in bytes.
-    pub segment: u64,
-}
-
-/// What happens when the queue is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The oldest records make room.
-    DropOldest,
-    /// New records are refused until there is room.
-    Block,
-}
-
-/// The queue cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum SpoolError {
-    /// The disk says no.
-    #[error("{path}: {source}")]
-    Disk {
-        /// What was touched.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Another process has it.
-    #[error("{0}: another agent-lite uses this queue")]
-    InUse(PathBuf),
-}
-
-/// Records were not taken; none of them.
-#[derive(Debug, thiserror::Error)]
-pub enum AppendError {
-    /// The queue is full and does not drop.
-    #[error("the queue is full")]
-    Full,
-    /// The disk says no.
-    #[error("the queue cannot be written: {0}")]
-    Disk(io::Error),
-}
-
-/// Proof of an append, to wait for the disk with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Receipt(pub(super) u64);
-
-/// What is in a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct QueueState {
-    /// Bytes on the disk.
-    pub bytes: u64,
-    /// Records.
-    pub records: u64,
-    /// When the oldest segment was begun.
-    pub oldest: Option<Timestamp>,
-}
-
-/// A sealed segment: records of one table, in the order in which they were appended.
-#[derive(Clone, Debug)]
-pub struct Segment {
-    table: Table,
-    number: u64,
-    bytes: Arc<Vec<u8>>,
-}
-
-impl Segment {
-    /// Returns the table of all its records.
-    pub fn table(&self) -> &Table {
-        &self.table
-    }
-
-    /// Returns its number: larger than any before it, over restarts, too.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Reads its frames into memory that is used again, and returns how many records at the front are delivered
-    /// already. The frames are for [`crate::record::frame_at`]; a damaged one ends the segment.
-    pub async fn load(&self, into: &mut Vec<u8>) -> io::Result<u32> {
-        into.clear();
-        into.extend_from_slice(&self.bytes);
-        Ok(0)
-    }
-}
-
-/// A queue. Clones are the same queue.
+/// A queue. Clones are the same queue; when the last one and the last [`Segment`] are gone, the folder is free.
 #[derive(Clone)]
-pub struct Queue(Arc<Inner>);
+pub struct Queue(pub(super) Arc<Inner>);
 
-struct Inner {
-    segments: Mutex<(u64, VecDeque<Segment>)>,
-    changed: Notify,
+/// The state, and who waits for what.
+pub(super) struct Inner {
+    store: Mutex<Store>,
+    rejected: Aside,
+    /// Told when a segment may be sent.
+    pub(super) sealed: Notify,
+    /// Told when the disk has more.
+    pub(super) synced: Notify,
+    /// Told when there is more room.
+    pub(super) freed: Notify,
+    /// Told when something is due earlier than whoever tends the queue knows.
+    pub(super) tender: Notify,
+    _lock: File,
+}
+
+impl Inner {
+    /// Returns the state; a panic elsewhere does not stop the queue.
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Queue {
     /// Opens the queue and mends what a crash left behind; what is lost is counted in the tally and said.
-    pub fn open(_settings: QueueSettings, _tally: WorkspaceTally) -> Result<Self, SpoolError> {
-        Ok(Self(Arc::new(Inner { segments: Mutex::default(), changed: Notify::new() })))
+    pub fn open(settings: QueueSettings, tally: WorkspaceTally) -> Result<Self, SpoolError> {
+        let rejected = Aside::new(settings.folder.join("rejected"), settings.cap);
+        let (store, lock) = recover(settings, tally)?;
+        Ok(Self(Arc::new(Inner {
+            store: Mutex::new(store),
+            rejected,
+            sealed: Notify::new(),
+            synced: Notify::new(),
+            freed: Notify::new(),
+            tender: Notify::new(),
+            _lock: lock,
+        })))
     }
 
     /// Writes records. When this returns the kernel has them: a crash of the agent loses nothing any more.
     pub fn append(&self, table: &Table, frames: &Frames) -> Result<Receipt, AppendError> {
-        let mut segments = self.0.segments.lock().expect("no panic under the lock");
-        segments.0 += 1;
-        let number = segments.0;
-        let bytes = Arc::new(frames.bytes().to_vec());
-        segments.1.push_back(Segment { table: table.clone(), number, bytes });
-        self.0.changed.notify_waiters();
-        Ok(Receipt(number))
+        let mut store = self.0.store();
+        let appended = store.append(table, frames);
+        self.wake(store);
+        appended
     }
 
-    /// Waits until the disk has what was appended up to here.
-    pub async fn durable(&self, _receipt: Receipt) {}
+    /// Waits until the disk has what was appended up to here. While the disk fails to confirm it, this waits:
+    /// the failure is said and counted, and the sync is tried again every second.
+    pub async fn durable(&self, receipt: Receipt) {
+        loop {
+            let synced = self.0.synced.notified();
+            {
+                let mut store = self.0.store();
+                if store.flow.synced >= receipt.0 {
+                    return;
+                }
+                if store.flow.wanted < receipt.0 {
+                    store.flow.wanted = receipt.0;
+                    store.flow.wake = true;
+                }
+                self.wake(store);
+            }
+            synced.await;
+        }
+    }
 
-    /// Waits until an append of so many bytes may succeed.
-    pub async fn room(&self, _bytes: usize) {}
+    /// Waits until an append of so many bytes may succeed; after an error of the disk for a second at most.
+    pub async fn room(&self, bytes: usize) {
+        loop {
+            let freed = self.0.freed.notified();
+            let (refused, has_room) = {
+                let store = self.0.store();
+                (store.is_refused(), store.has_room(bytes))
+            };
+            if refused {
+                let _ = time::timeout(AGAIN, freed).await;
+                return;
+            }
+            if has_room {
+                return;
+            }
+            freed.await;
+        }
+    }
 
-    /// Syncs and seals by age, for ever. Somebody must run it.
+    /// Syncs and seals by age, for ever. Somebody must run it. It sleeps while nothing is open and unsynced.
     pub async fn tend(&self) {
-        std::future::pending::<()>().await;
+        loop {
+            let told = self.0.tender.notified();
+            let plan = self.0.store().plan(Instant::now());
+            match plan {
+                Plan::Idle => told.await,
+                Plan::At(time) => drop(time::timeout_at(time, told).await),
+                Plan::Sync(work) => {
+                    // It ends by itself and tells the tender, also when nobody waits for it any more.
+                    let inner = Arc::clone(&self.0);
+                    let _ = task::spawn_blocking(move || inner.sync(&work)).await;
+                }
+            }
+        }
     }
 
     /// Seals what is open, so that it is sent now.
-    pub fn seal(&self) {}
+    pub fn seal(&self) {
+        let mut store = self.0.store();
+        while !store.open.is_empty() {
+            store.close(0);
+        }
+        self.wake(store);
+    }
+
+    /// Seals what is open and waits until the disk has everything. Somebody must tend the queue meanwhile.
+    pub async fn flush(&self) {
+        self.seal();
+        let receipt = Receipt(self.0.store().flow.appended);
+        self.durable(receipt).await;
+    }
 
     /// Waits for the next segment to send and returns it, the same one until it is removed or set aside.
     /// Heartbeat and Operation go first, then the oldest.
     pub async fn next(&self) -> Segment {
         loop {
-            let changed = self.0.changed.notified();
-            if let Some(segment) = self.0.segments.lock().expect("no panic under the lock").1.front() {
-                return segment.clone();
+            let sealed = self.0.sealed.notified();
+            if let Some(segment) = self.peek() {
+                return segment;
             }
-            changed.await;
+            sealed.await;
         }
     }
 
+    /// Returns what [`Self::next`] would, if it need not wait.
+    pub fn peek(&self) -> Option<Segment> {
+        let mut store = self.0.store();
+        let entry = store.index.next()?;
+        Some(Segment { queue: Arc::clone(&self.0), table: store.table(entry), number: entry.number })
+    }
+
     /// Notes that so many records at the front of the segment are delivered.
-    pub fn mark(&self, _segment: &Segment, _delivered: u32) {}
+    pub fn mark(&self, segment: &Segment, delivered: u32) {
+        self.0.store().mark(segment.number, delivered);
+    }
 
     /// Removes a segment that is delivered wholly.
     pub fn remove(&self, segment: &Segment) {
-        let mut segments = self.0.segments.lock().expect("no panic under the lock");
-        segments.1.retain(|known| known.number != segment.number);
+        self.0.store().remove(segment.number);
+        self.0.freed.notify_waiters();
     }
 
     /// Keeps frames that the service refused in the folder `rejected`, within a bound; counts nothing.
-    pub fn set_aside(&self, _table: &Table, _frames: &[u8]) {}
+    pub fn set_aside(&self, table: &Table, frames: &[u8]) {
+        if let Err(error) = self.0.rejected.append(table, frames) {
+            let folder = self.0.rejected.folder().display();
+            self.0.store().trouble(format_args!("{folder}: refused records are not kept: {error}"));
+        }
+    }
 
     /// Returns what is in it.
     pub fn state(&self) -> QueueState {
-        QueueState::default()
+        self.0.store().state()
+    }
+
+    fn wake(&self, mut store: MutexGuard<'_, Store>) {
+        let wake = std::mem::take(&mut store.flow.wake);
+        drop(store);
+        if wake {
+            self.0.tender.notify_one();
+        }
     }
 }

@@ -1,0 +1,150 @@
+use std::fs;
+use std::fs::DirBuilder;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::ErrorKind;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::layout::RESERVE;
+use super::layout::UNFINISHED;
+
+/// Whether a small file must be on the disk before its name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replace {
+    /// It must.
+    Synced,
+    /// It outlives a crash of the agent only.
+    Unsynced,
+}
+
+/// The files of one folder; all that is written goes through here.
+#[derive(Debug)]
+pub(super) struct Disk {
+    folder: PathBuf,
+    #[cfg(test)]
+    pub(super) faults: super::tests::Faults,
+}
+
+impl Disk {
+    /// Makes the folder if it is not there.
+    pub(super) fn new(folder: &Path) -> io::Result<Self> {
+        make_folder(folder)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            #[cfg(test)]
+            faults: super::tests::Faults::default(),
+        })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Makes a file that is not there yet, to append to.
+    pub(super) fn create(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().append(true).create_new(true).mode(0o600).open(self.path(name))
+    }
+
+    /// Appends bytes, by one call of the system unless that takes less than all.
+    pub(super) fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.write(file, bytes)?;
+        file.write_all(bytes)
+    }
+
+    /// Cuts a file off.
+    pub(super) fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.truncate(file, length)?;
+        file.set_len(length)
+    }
+
+    /// Waits until the disk has a file's content.
+    pub(super) fn sync(&self, file: &File) -> io::Result<()> {
+        #[cfg(test)]
+        return self.faults.sync(file);
+        #[cfg(not(test))]
+        file.sync_data()
+    }
+
+    /// Waits until the disk has the names.
+    pub(super) fn sync_folder(&self) -> io::Result<()> {
+        let folder = File::open(&self.folder)?;
+        #[cfg(test)]
+        return self.faults.sync(&folder);
+        #[cfg(not(test))]
+        folder.sync_all()
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    /// Removes a file; one that is not there is removed.
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        let path = self.path(name);
+        #[cfg(test)]
+        self.faults.remove(&path)?;
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts a small file in the place of an older one.
+    pub(super) fn replace(&self, name: &str, content: &[u8], how: Replace) -> io::Result<()> {
+        let unfinished = format!("{name}{UNFINISHED}");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(self.path(&unfinished))?;
+        self.write(&file, content)?;
+        if how == Replace::Synced {
+            self.sync(&file)?;
+        }
+        self.rename(&unfinished, name)?;
+        if how == Replace::Synced { self.sync_folder() } else { Ok(()) }
+    }
+
+    /// Fills the reserve; leaves nothing behind when there is no room for it.
+    pub(super) fn fill_reserve(&self, bytes: u64) -> io::Result<()> {
+        let block = [0xA5; 16 * 1024];
+        let unfinished = format!("{RESERVE}{UNFINISHED}");
+        let filled = (|| {
+            self.remove(&unfinished)?;
+            let file = self.create(&unfinished)?;
+            let mut left = bytes;
+            while left > 0 {
+                let piece = block.get(..left.min(block.len() as u64) as usize).unwrap_or_default();
+                self.write(&file, piece)?;
+                left -= piece.len() as u64;
+            }
+            self.rename(&unfinished, RESERVE)
+        })();
+        if filled.is_err() {
+            let _ = self.remove(&unfinished);
+        }
+        filled
+    }
+}
+
+/// Makes a folder, and those above it, for the agent's user only.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Returns whether an error says that the disk, or this user's part of it, is full.
+pub(super) fn no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}

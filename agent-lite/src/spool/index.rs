@@ -1,0 +1,165 @@
+use std::collections::VecDeque;
+
+use crate::record::Table;
+
+/// A sealed segment in memory: 24 bytes, so 10 GB of backlog cost less than a megabyte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) number: u64,
+    pub(super) bytes: u32,
+    pub(super) records: u32,
+    pub(super) table: TableId,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 24);
+
+/// A table's place in [`Index`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TableId(u16);
+
+/// Places of the tables that are sent before all others.
+const URGENT: u16 = 2;
+
+/// The sealed segments in the order in which they are sent.
+#[derive(Debug)]
+pub(super) struct Index {
+    urgent: VecDeque<Entry>,
+    normal: VecDeque<Entry>,
+    handed: Option<u64>,
+    tables: Vec<Table>,
+}
+
+impl Index {
+    pub(super) fn new() -> Self {
+        let tables = vec![Table::Heartbeat, Table::Operation];
+        Self { urgent: VecDeque::new(), normal: VecDeque::new(), handed: None, tables }
+    }
+
+    /// Returns the place of a table; `None` when there are more than anybody has.
+    pub(super) fn place(&mut self, table: &Table) -> Option<TableId> {
+        if let Some(at) = self.tables.iter().position(|known| known == table) {
+            return u16::try_from(at).ok().map(TableId);
+        }
+        let id = u16::try_from(self.tables.len()).ok()?;
+        self.tables.push(table.clone());
+        Some(TableId(id))
+    }
+
+    /// Returns the table at a place.
+    pub(super) fn table(&self, id: TableId) -> &Table {
+        self.tables.get(usize::from(id.0)).unwrap_or(&Table::Operation)
+    }
+
+    /// Adds a segment in the order of the numbers.
+    pub(super) fn insert(&mut self, entry: Entry) {
+        let row = self.row(entry.table);
+        let at = row.partition_point(|known| known.number < entry.number);
+        row.insert(at, entry);
+    }
+
+    /// Returns the segment to send, the same one until it is removed.
+    pub(super) fn next(&mut self) -> Option<Entry> {
+        if let Some(entry) = self.handed.and_then(|number| self.find(number)) {
+            return Some(entry);
+        }
+        let entry = self.urgent.front().or_else(|| self.normal.front()).copied();
+        self.handed = entry.map(|entry| entry.number);
+        entry
+    }
+
+    /// Returns the segment to drop: the oldest that is not being sent, else the one that is.
+    pub(super) fn victim(&self) -> Option<Entry> {
+        let free =
+            |row: &VecDeque<Entry>| row.iter().find(|entry| Some(entry.number) != self.handed).copied();
+        let oldest =
+            [free(&self.urgent), free(&self.normal)].into_iter().flatten().min_by_key(|entry| entry.number);
+        oldest.or_else(|| self.handed.and_then(|number| self.find(number)))
+    }
+
+    /// Returns the oldest segment.
+    pub(super) fn oldest(&self) -> Option<Entry> {
+        [self.urgent.front(), self.normal.front()]
+            .into_iter()
+            .flatten()
+            .min_by_key(|entry| entry.number)
+            .copied()
+    }
+
+    /// Returns the segment of a number.
+    pub(super) fn find(&self, number: u64) -> Option<Entry> {
+        [&self.urgent, &self.normal].into_iter().find_map(|row| row.get(position(row, number)?).copied())
+    }
+
+    /// Takes a segment out.
+    pub(super) fn remove(&mut self, number: u64) -> Option<Entry> {
+        if self.handed == Some(number) {
+            self.handed = None;
+        }
+        for row in [&mut self.urgent, &mut self.normal] {
+            if let Some(at) = position(row, number) {
+                let entry = row.remove(at);
+                if row.capacity() > 64 && row.len() < row.capacity() / 4 {
+                    row.shrink_to(row.len() * 2);
+                }
+                return entry;
+            }
+        }
+        None
+    }
+
+    /// Corrects what is known of a segment.
+    pub(super) fn replace(&mut self, entry: Entry) {
+        for row in [&mut self.urgent, &mut self.normal] {
+            if let Some(known) = position(row, entry.number).and_then(|at| row.get_mut(at)) {
+                *known = entry;
+            }
+        }
+    }
+
+    fn row(&mut self, table: TableId) -> &mut VecDeque<Entry> {
+        if table.0 < URGENT { &mut self.urgent } else { &mut self.normal }
+    }
+}
+
+fn position(row: &VecDeque<Entry>, number: u64) -> Option<usize> {
+    row.binary_search_by_key(&number, |entry| entry.number).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(segments: &[(u64, Table)]) -> Index {
+        let mut index = Index::new();
+        for (number, table) in segments {
+            let table = index.place(table).unwrap();
+            index.insert(Entry { number: *number, bytes: 1, records: 1, table });
+        }
+        index
+    }
+
+    #[test]
+    fn heartbeats_go_first_then_the_oldest_and_one_that_was_handed_out_stays() {
+        let mut index =
+            index(&[(3, Table::Syslog), (1, Table::Perf), (9, Table::Operation), (8, Table::Heartbeat)]);
+        for expected in [8, 9, 1, 3] {
+            assert_eq!(index.next().map(|entry| entry.number), Some(expected));
+            let early = Entry { number: 0, ..index.next().unwrap() };
+            index.insert(early);
+            assert_eq!(index.next().map(|entry| entry.number), Some(expected));
+            assert!(index.remove(0).is_some() && index.remove(expected).is_some());
+        }
+        assert!(index.next().is_none());
+    }
+
+    #[test]
+    fn the_oldest_is_dropped_but_the_one_that_is_sent_last_of_all() {
+        let mut index = index(&[(1, Table::Perf), (2, Table::Syslog), (3, Table::Heartbeat)]);
+        assert_eq!(index.next().map(|entry| entry.number), Some(3));
+        for expected in [1, 2, 3] {
+            assert_eq!(index.victim().map(|entry| entry.number), Some(expected));
+            index.remove(expected);
+        }
+        assert!(index.victim().is_none());
+    }
+}

@@ -1,0 +1,176 @@
+//! How records get to the disk: one sync at a time for all that came in before it began, then the seals.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use tokio::time::Duration;
+use tokio::time::Instant;
+
+use super::disk::Disk;
+use super::layout;
+use super::queue::Inner;
+use super::store::Store;
+use super::store::claim;
+use crate::counters::Loss;
+
+/// How long a disk that failed is left alone.
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
+/// How long the reserve is not made anew after the disk was full.
+const RESERVE_AGAIN: Duration = Duration::from_secs(60);
+/// So few claimed numbers are left when more are claimed.
+const FEW_NUMBERS: u64 = 512;
+
+/// What to do next.
+#[derive(Debug)]
+pub(super) enum Plan {
+    /// Sync this now.
+    Sync(Work),
+    /// Look again at this time.
+    At(Instant),
+    /// Nothing, until something comes in.
+    Idle,
+}
+
+/// One sync.
+#[derive(Debug)]
+pub(super) struct Work {
+    files: Vec<(u64, Arc<File>)>,
+    sealing: Vec<u64>,
+    upto: u64,
+    names: bool,
+    reserve: Option<u64>,
+    claim: Option<u64>,
+}
+
+impl Store {
+    /// Closes what is old enough and decides what is due.
+    pub(super) fn plan(&mut self, now: Instant) -> Plan {
+        while let Some(at) = self.open.iter().position(|open| now >= open.born + self.settings.seal_after) {
+            self.close(at);
+        }
+        self.flow.wake = false;
+        if self.flow.syncing {
+            return Plan::Idle;
+        }
+        let sync = match self.flow.unsynced_since {
+            _ if !self.sealing.is_empty() || self.flow.wanted > self.flow.synced => Some(now),
+            Some(since) => Some(since + self.settings.sync),
+            None => None,
+        };
+        let sync = sync.map(|due| self.flow.again.map_or(due, |again| due.max(again)));
+        if sync.is_some_and(|due| due <= now) {
+            return Plan::Sync(self.begin(now));
+        }
+        let seal = self.open.iter().map(|open| open.born + self.settings.seal_after).min();
+        [sync, seal].into_iter().flatten().min().map_or(Plan::Idle, Plan::At)
+    }
+
+    fn begin(&mut self, now: Instant) -> Work {
+        self.flow.syncing = true;
+        self.flow.unsynced_since = None;
+        let mut files = Vec::new();
+        for open in self.sealing.iter_mut().chain(&mut self.open) {
+            if std::mem::replace(&mut open.dirty, false) {
+                files.push((open.entry.number, Arc::clone(&open.file)));
+            }
+        }
+        let reserve = &mut self.reserve;
+        let old = reserve.tried.is_none_or(|tried| now >= tried + RESERVE_AGAIN);
+        let fill = (!reserve.held && reserve.bytes > 0 && old).then_some(reserve.bytes);
+        if fill.is_some() {
+            reserve.tried = Some(now);
+        }
+        let numbers = &mut self.numbers;
+        numbers.claiming = numbers.claimed.saturating_sub(numbers.next) < FEW_NUMBERS;
+        Work {
+            files,
+            sealing: self.sealing.iter().map(|open| open.entry.number).collect(),
+            upto: self.flow.appended,
+            names: std::mem::replace(&mut self.flow.new_names, false),
+            reserve: fill,
+            claim: numbers.claiming.then_some(numbers.claimed),
+        }
+    }
+
+    /// Seals, in the order of closing, what the disk has; says whether there was anything.
+    fn seal_synced(&mut self, work: &Work, unsynced: &[u64]) -> io::Result<bool> {
+        let mut sealed = false;
+        while let Some(open) = self.sealing.front()
+            && work.sealing.contains(&open.entry.number)
+            && !unsynced.contains(&open.entry.number)
+        {
+            let entry = open.entry;
+            let table = self.table(entry);
+            self.disk.rename(&layout::open(entry.number, &table), &self.sealed_name(entry))?;
+            self.sealing.pop_front();
+            self.index.insert(entry);
+            sealed = true;
+        }
+        Ok(sealed)
+    }
+
+    fn finish(&mut self, work: &Work, unsynced: &[u64], outcome: io::Result<()>) {
+        self.flow.syncing = false;
+        match outcome {
+            Ok(()) => {
+                self.flow.synced = self.flow.synced.max(work.upto);
+                self.flow.again = None;
+                self.well();
+            }
+            Err(error) => {
+                for open in self.sealing.iter_mut().chain(&mut self.open) {
+                    open.dirty |= unsynced.contains(&open.entry.number);
+                }
+                let now = Instant::now();
+                self.flow.new_names = true;
+                self.flow.unsynced_since.get_or_insert(now);
+                self.flow.again = Some(now + AGAIN);
+                self.books.tally.losses.add(Loss::Unsynced, 1);
+                self.give_up_reserve();
+                let folder = self.disk.folder().display().to_string();
+                self.trouble(format_args!(
+                    "{folder}: cannot be synced: {error}; what came last is on the disk or not"
+                ));
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Does one sync; on a thread that may block.
+    pub(super) fn sync(&self, work: &Work) {
+        let disk = Arc::clone(&self.store().disk);
+        let (unsynced, mut outcome) = sync_files(&disk, work);
+        let sealed = self.store().seal_synced(work, &unsynced);
+        let names = work.names || sealed.as_ref().is_ok_and(|sealed| *sealed);
+        outcome = outcome.and(sealed.map(|_| ()));
+        if names {
+            outcome = outcome.and(disk.sync_folder());
+        }
+        let filled = work.reserve.map(|bytes| disk.fill_reserve(bytes).is_ok());
+        // An error is met again, and said, by the append that needs a number.
+        let claimed = work.claim.and_then(|from| claim(&disk, from).ok());
+        let mut store = self.store();
+        store.numbers.claiming = false;
+        store.numbers.claimed = claimed.unwrap_or(store.numbers.claimed);
+        store.finish(work, &unsynced, outcome);
+        store.reserve.held |= filled == Some(true);
+        drop(store);
+        self.sealed.notify_waiters();
+        self.synced.notify_waiters();
+        self.tender.notify_one();
+    }
+}
+
+/// Syncs one file after the other, and returns those that the disk does not have.
+fn sync_files(disk: &Disk, work: &Work) -> (Vec<u64>, io::Result<()>) {
+    let (mut unsynced, mut outcome) = (Vec::new(), Ok(()));
+    for (number, file) in &work.files {
+        if let Err(error) = disk.sync(file) {
+            unsynced.push(*number);
+            outcome = Err(error);
+        }
+    }
+    (unsynced, outcome)
+}

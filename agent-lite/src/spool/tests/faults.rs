@@ -1,0 +1,82 @@
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::ErrorKind;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
+
+/// What goes wrong with a disk.
+#[derive(Debug, Default)]
+pub(in crate::spool) struct Faults(Mutex<Broken>);
+
+/// What is broken now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::spool) struct Broken {
+    /// Bytes that are free, if the disk is small.
+    pub(in crate::spool) free: Option<u64>,
+    /// Whether a removal needs a free byte, as on a disk that copies on write.
+    pub(in crate::spool) removal_needs_room: bool,
+    /// Whether syncs fail.
+    pub(in crate::spool) sync: bool,
+    /// Whether files cannot be cut.
+    pub(in crate::spool) truncate: bool,
+    /// Whether nothing can be removed.
+    pub(in crate::spool) remove: bool,
+    /// How many syncs were asked for.
+    pub(in crate::spool) syncs: u32,
+}
+
+impl Faults {
+    pub(in crate::spool) fn set(&self, change: impl FnOnce(&mut Broken)) -> Broken {
+        let mut broken = self.0.lock().unwrap();
+        change(&mut broken);
+        *broken
+    }
+
+    pub(in crate::spool) fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+        let mut broken = self.0.lock().unwrap();
+        let Some(free) = &mut broken.free else { return Ok(()) };
+        if *free >= bytes.len() as u64 {
+            *free -= bytes.len() as u64;
+            return Ok(());
+        }
+        // A full disk takes a part first.
+        file.write_all(&bytes[..*free as usize])?;
+        *free = 0;
+        Err(ErrorKind::StorageFull.into())
+    }
+
+    pub(in crate::spool) fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        let mut broken = self.0.lock().unwrap();
+        if broken.truncate {
+            return Err(io::Error::other("the test cuts nothing"));
+        }
+        if let Some(free) = &mut broken.free {
+            *free += file.metadata()?.len() - length;
+        }
+        Ok(())
+    }
+
+    /// Stands for the sync itself, which would only make tests slow.
+    pub(in crate::spool) fn sync(&self, _file: &File) -> io::Result<()> {
+        let mut broken = self.0.lock().unwrap();
+        broken.syncs += 1;
+        if broken.sync { Err(io::Error::other("the test syncs nothing")) } else { Ok(()) }
+    }
+
+    pub(in crate::spool) fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut broken = self.0.lock().unwrap();
+        if broken.remove {
+            return Err(io::Error::other("the test removes nothing"));
+        }
+        let needs_room = broken.removal_needs_room && !path.ends_with("reserve");
+        if let Some(free) = &mut broken.free {
+            if needs_room && *free == 0 {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            *free += fs::metadata(path).map_or(0, |metadata| metadata.len());
+        }
+        Ok(())
+    }
+}
