@@ -162,3 +162,6 @@ impl Source {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

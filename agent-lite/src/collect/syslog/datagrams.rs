@@ -7,10 +7,10 @@
 use std::io;
 use std::io::IoSliceMut;
 use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::net::UdpSocket;
-use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
-use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -24,7 +24,6 @@ use nix::sys::socket::SockaddrLike;
 use nix::sys::socket::SockaddrStorage;
 use nix::sys::socket::recvmmsg;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::task;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
@@ -67,6 +66,12 @@ struct Turn {
     large: bool,
 }
 
+/// A socket of datagrams.
+enum Datagram {
+    Udp(tokio::net::UdpSocket),
+    Unix(tokio::net::UnixDatagram),
+}
+
 /// An address the kernel gives with a datagram.
 trait Peer: SockaddrLike + Copy {
     fn origin(self) -> Origin;
@@ -76,7 +81,7 @@ impl Peer for SockaddrStorage {
     fn origin(self) -> Origin {
         let v4 = self.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
         let v6 = || self.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip()));
-        let address = v4.or_else(v6).unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+        let address = v4.or_else(v6).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         Origin::Peer(address.to_canonical())
     }
 }
@@ -87,6 +92,31 @@ impl Peer for () {
     }
 }
 
+impl Datagram {
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Udp(socket) => socket.readable().await,
+            Self::Unix(socket) => socket.readable().await,
+        }
+    }
+
+    /// Notes that the socket is empty: wait for news from now on.
+    fn note_empty(&self) {
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let _ = match self {
+            Self::Udp(socket) => socket.try_io(Interest::READABLE, nothing),
+            Self::Unix(socket) => socket.try_io(Interest::READABLE, nothing),
+        };
+    }
+
+    fn descriptor(&self) -> RawFd {
+        match self {
+            Self::Udp(socket) => socket.as_raw_fd(),
+            Self::Unix(socket) => socket.as_raw_fd(),
+        }
+    }
+}
+
 impl Datagrams {
     pub(super) fn new(intake: Intake) -> Self {
         Self(Mutex::new(Basin { slots: Vec::new(), touched: false, intake }))
@@ -94,34 +124,30 @@ impl Datagrams {
 
     /// Reads a UDP socket until the source is stopped.
     pub(super) async fn serve_udp(&self, socket: UdpSocket, stop: &CancellationToken) -> io::Result<()> {
-        self.serve::<SockaddrStorage>(OwnedFd::from(socket), stop).await
+        self.serve(Datagram::Udp(tokio::net::UdpSocket::from_std(socket)?), stop).await
     }
 
     /// Reads a unix socket until the source is stopped.
     pub(super) async fn serve_unix(&self, socket: &UnixDatagram, stop: &CancellationToken) -> io::Result<()> {
-        self.serve::<()>(socket.as_fd().try_clone_to_owned()?, stop).await
+        let socket = tokio::net::UnixDatagram::from_std(socket.try_clone()?)?;
+        self.serve(Datagram::Unix(socket), stop).await
     }
 
-    async fn serve<P: Peer>(&self, socket: OwnedFd, stop: &CancellationToken) -> io::Result<()> {
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+    async fn serve(&self, socket: Datagram, stop: &CancellationToken) -> io::Result<()> {
         let mut pacer = Pacer::default();
         let mut drops = Drops::default();
         loop {
             let warm = pacer.warm(Instant::now());
-            let mut ready = tokio::select! {
+            tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 ready = socket.readable() => ready?,
                 () = time::sleep(warm.unwrap_or_default()), if warm.is_some() => {
-                    self.cool(&mut pacer, &mut drops, socket.get_ref());
+                    self.cool(&mut pacer, &mut drops, &socket);
                     continue;
                 }
-            };
-            let turn = self.turn::<P>(socket.get_ref(), &mut drops)?;
-            if turn.empty {
-                ready.clear_ready();
             }
-            drop(ready);
+            let turn = self.turn(&socket, &mut drops)?;
             let now = Instant::now();
             if turn.large {
                 pacer.peak(now);
@@ -129,34 +155,40 @@ impl Datagrams {
             match pacer.read(now, turn.records) {
                 Some(linger) if turn.empty => time::sleep(linger).await,
                 Some(_) => task::yield_now().await,
-                None => self.cool(&mut pacer, &mut drops, socket.get_ref()),
+                None => self.cool(&mut pacer, &mut drops, &socket),
             }
         }
         for _ in 0..LAST_TURNS {
-            if self.turn::<P>(socket.get_ref(), &mut drops)?.empty {
+            if self.turn(&socket, &mut drops)?.empty {
                 break;
             }
         }
-        self.count_drops(&mut drops, socket.get_ref());
+        self.count_drops(&mut drops, &socket);
         Ok(())
     }
 
-    fn turn<P: Peer>(&self, socket: &OwnedFd, drops: &mut Drops) -> io::Result<Turn> {
+    fn turn(&self, socket: &Datagram, drops: &mut Drops) -> io::Result<Turn> {
         let mut basin = self.0.lock().expect("no panic under the lock");
-        let turn = basin.turn::<P>(socket, drops);
+        let turn = basin.turn(socket, drops);
         basin.intake.offer();
+        if turn.as_ref().is_ok_and(|turn| turn.empty) {
+            socket.note_empty();
+        }
         turn
     }
 
     /// After a peak: gives memory back, and counts what was dropped at its end.
-    fn cool(&self, pacer: &mut Pacer, drops: &mut Drops, socket: &OwnedFd) {
+    fn cool(&self, pacer: &mut Pacer, drops: &mut Drops, socket: &Datagram) {
         if pacer.cooled(Instant::now()) {
             self.count_drops(drops, socket);
             self.0.lock().expect("no panic under the lock").shrink();
         }
     }
 
-    fn count_drops(&self, drops: &mut Drops, socket: &OwnedFd) {
+    fn count_drops(&self, drops: &mut Drops, socket: &Datagram) {
+        let Datagram::Udp(socket) = socket else {
+            return;
+        };
         if let Some(total) = drops::total(socket) {
             let basin = self.0.lock().expect("no panic under the lock");
             basin.intake.lose(Loss::Overflowed, drops.news(total));
@@ -166,10 +198,15 @@ impl Datagrams {
 
 impl Basin {
     /// Reads until the socket is empty, or for one turn.
-    fn turn<P: Peer>(&mut self, socket: &OwnedFd, drops: &mut Drops) -> io::Result<Turn> {
+    fn turn(&mut self, socket: &Datagram, drops: &mut Drops) -> io::Result<Turn> {
         let mut turn = Turn::default();
         for _ in 0..CALLS {
-            let count = match self.call::<P>(socket, drops, &mut turn) {
+            let descriptor = socket.descriptor();
+            let count = match socket {
+                Datagram::Udp(_) => self.call::<SockaddrStorage>(descriptor, drops, &mut turn),
+                Datagram::Unix(_) => self.call::<()>(descriptor, drops, &mut turn),
+            };
+            let count = match count {
                 Ok(count) => count,
                 Err(Errno::EAGAIN) => 0,
                 Err(Errno::EINTR) => continue,
@@ -184,7 +221,7 @@ impl Basin {
         Ok(turn)
     }
 
-    fn call<P: Peer>(&mut self, socket: &OwnedFd, drops: &mut Drops, turn: &mut Turn) -> nix::Result<usize> {
+    fn call<P: Peer>(&mut self, socket: RawFd, drops: &mut Drops, turn: &mut Turn) -> nix::Result<usize> {
         if self.slots.is_empty() {
             self.slots = vec![0; SLOTS * SLOT];
         }
@@ -193,8 +230,7 @@ impl Basin {
         let mut slots = self.slots.chunks_exact_mut(SLOT);
         let mut vectors: [_; SLOTS] =
             std::array::from_fn(|_| [IoSliceMut::new(slots.next().unwrap_or_default())]);
-        let messages =
-            recvmmsg(socket.as_raw_fd(), &mut headers, &mut vectors, MsgFlags::MSG_DONTWAIT, None)?;
+        let messages = recvmmsg(socket, &mut headers, &mut vectors, MsgFlags::MSG_DONTWAIT, None)?;
         let received = intake::now();
         let mut count = 0;
         for message in messages {

@@ -15,49 +15,47 @@ const COOL: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
     window: Option<Instant>,
-    before: u64,
-    current: u64,
-    busy: Option<Instant>,
+    /// Records since the window began.
+    records: u64,
+    busy: bool,
+    /// The last busy moment or other peak, until memory is given back.
+    peak: Option<Instant>,
 }
 
 impl Pacer {
     /// Notes what was just read, and returns how long to linger.
     pub(super) fn read(&mut self, now: Instant, records: u64) -> Option<Duration> {
-        let begun = *self.window.get_or_insert(now);
-        let age = now.saturating_duration_since(begun);
-        let mut within = age;
+        let age = now.saturating_duration_since(*self.window.get_or_insert(now));
+        self.records += records;
         if age >= WINDOW {
-            let next = age < WINDOW * 2;
-            self.before = if next { self.current } else { 0 };
-            self.current = 0;
-            within = if next { age - WINDOW } else { Duration::ZERO };
-            self.window = Some(now.checked_sub(within).unwrap_or(now));
+            let in_window = u128::from(self.records) * WINDOW.as_micros() / age.as_micros();
+            self.busy = in_window > u128::from(BUSY);
+            (self.window, self.records) = (Some(now), 0);
+        } else if self.records > BUSY {
+            self.busy = true;
+            (self.window, self.records) = (Some(now), 0);
         }
-        self.current += records;
-        let left = (WINDOW - within).as_micros() as u64;
-        let over_window = self.current + self.before * left / WINDOW.as_micros() as u64;
-        let busy = over_window > BUSY;
-        if busy {
-            self.busy = Some(now);
+        if self.busy {
+            self.peak = Some(now);
         }
-        busy.then_some(LINGER)
+        self.busy.then_some(LINGER)
     }
 
     /// Notes a peak in something else than records.
     pub(super) fn peak(&mut self, now: Instant) {
-        self.busy = Some(now);
+        self.peak = Some(now);
     }
 
     /// Returns how long to wait until it is cool, after a peak.
     pub(super) fn warm(&self, now: Instant) -> Option<Duration> {
-        self.busy.map(|busy| (busy + COOL).saturating_duration_since(now))
+        self.peak.map(|peak| (peak + COOL).saturating_duration_since(now))
     }
 
     /// Returns once after each peak that it is over.
     pub(super) fn cooled(&mut self, now: Instant) -> bool {
         let over = self.warm(now) == Some(Duration::ZERO);
         if over {
-            self.busy = None;
+            self.peak = None;
         }
         over
     }
@@ -82,12 +80,16 @@ mod tests {
 
     #[test]
     fn it_lingers_above_two_thousand_records_a_second_and_never_below() {
-        for gap in [Duration::from_millis(1), Duration::from_millis(5), Duration::from_millis(70)] {
+        for gap in [Duration::from_millis(1), Duration::from_millis(5), Duration::from_millis(20)] {
             assert_eq!(lingers(1_900, gap).1, 0, "{gap:?}");
             let (reads, lingers) = lingers(10_000, gap);
             assert!(lingers * 10 >= reads * 9 - 10, "{lingers} of {reads}, {gap:?}");
         }
-        assert_eq!(lingers(1_000, Duration::from_millis(300)).1, 4, "a burst counts");
+        assert_eq!(
+            lingers(1_000, Duration::from_millis(300)).1,
+            1,
+            "a burst after silence is known at once, and known to be over at the next read"
+        );
     }
 
     #[test]
