@@ -1,3 +1,9 @@
-//! `agent-lite`.
+//! The program `agent-lite`.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

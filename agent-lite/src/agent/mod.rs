@@ -1,1 +1,218 @@
-//! One task a source, one courier a workspace.
+//! The running agent: one task a source, one courier a workspace, and what watches over them.
+//!
+//! [`run`] starts everything, takes reloads, and stops in order: sources first, so that what they have goes to
+//! the queues, then the queues are sealed and synced, then the couriers end what is on its way.
+
+pub mod control;
+pub mod doctor;
+pub mod facts;
+mod metrics;
+mod operations;
+mod sources;
+pub mod start;
+pub mod status;
+mod tasks;
+mod workspaces;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::Timestamp as Time;
+use tokio::sync::mpsc;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use self::control::Desk;
+use self::operations::LastEnd;
+use self::operations::Operations;
+use self::sources::Sources;
+pub use self::start::StartError;
+use self::status::Status;
+use self::tasks::Tasks;
+use self::workspaces::Workspaces;
+use crate::collect::inlet::Inlet;
+use crate::collect::inlet::Tap;
+use crate::collect::machine::Machine;
+use crate::config::settings::Config;
+use crate::counters::Counters;
+use crate::events::Event;
+use crate::events::say;
+use crate::spool::Queue;
+
+/// The version in every heartbeat and request.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The name under which the agent's own records are collected.
+const OWN_SOURCE: &str = "agent";
+
+/// What happens to the agent from outside.
+#[derive(Debug)]
+pub enum Command {
+    /// Another configuration, already checked.
+    Reload(Box<Config>),
+    /// The end.
+    Stop,
+}
+
+/// What is shared by everything that runs, and outlives a reload.
+#[derive(Clone)]
+struct Shared {
+    counters: Counters,
+    tap: Tap,
+    machine: Machine,
+    agent_id: uuid::Uuid,
+    started: Time,
+}
+
+/// What one configuration runs.
+struct Running {
+    config: Config,
+    workspaces: Workspaces,
+    sources: Sources,
+    others: Tasks,
+}
+
+/// Runs until it is told to stop. `ready` is called when the sources have been started.
+pub async fn run(
+    config: Config,
+    machine: Machine,
+    mut commands: mpsc::Receiver<Command>,
+    ready: impl FnOnce(),
+) -> Result<(), StartError> {
+    start::make_folders(&config)?;
+    let agent_id = start::agent_id(&config.state)?;
+    let last = start::note_start(&config.state)?;
+    let shared =
+        Shared { counters: Counters::new(), tap: Tap::new(), machine, agent_id, started: Time::now() };
+    let listener = control::bind(&config.state)
+        .map_err(|error| StartError::of(&control::place(&config.state), error))?;
+    let state = config.state.clone();
+    let mut running = Running::start(config, &shared, Some(last))?;
+    let view = Arc::new(Mutex::new(View::of(&running)));
+    let stop = CancellationToken::new();
+    let mut desk = Tasks::new();
+    desk.spawn("control socket", control::serve(listener, desk_of(&shared, &view), stop.clone()));
+    say(Event::Started, OWN_SOURCE, format_args!("agent-lite {VERSION} on {}", running.config.computer));
+    ready();
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Stop => break,
+            Command::Reload(config) => {
+                running = running.reload(*config, &shared).await?;
+                if let Ok(mut view) = view.lock() {
+                    *view = View::of(&running);
+                }
+            }
+        }
+    }
+    say(Event::Stopping, OWN_SOURCE, "sources first, then the queues, then what is on its way");
+    running.stop().await;
+    stop.cancel();
+    desk.end(Duration::from_secs(1)).await;
+    let _ = std::fs::remove_file(control::place(&state));
+    start::note_end(&state);
+    Ok(())
+}
+
+impl Running {
+    fn start(config: Config, shared: &Shared, last: Option<LastEnd>) -> Result<Self, StartError> {
+        let workspaces = Workspaces::start(&config, shared)?;
+        let mut sources = Sources::default();
+        sources.start(&config, &workspaces, shared);
+        let mut others = Tasks::new();
+        let inlet = inlet(&workspaces.queues(), shared, OWN_SOURCE);
+        let operations = Operations::new(inlet, shared.counters.clone());
+        if let Some(last) = last {
+            operations.started(last);
+        }
+        let stop = others.stop_token();
+        others.spawn("operations", operations.run(stop.clone()));
+        if let Some(address) = config.metrics {
+            others.spawn("metrics", metrics::serve(address, shared.counters.clone(), stop));
+        }
+        Ok(Self { config, workspaces, sources, others })
+    }
+
+    /// Takes another configuration. Where only sources differ, the others go on untouched; else everything is
+    /// stopped and started in this process, and a datagram that comes in between is lost.
+    async fn reload(mut self, config: Config, shared: &Shared) -> Result<Self, StartError> {
+        let fixed = config.state != self.config.state
+            || config.spool != self.config.spool
+            || config.computer != self.config.computer;
+        if fixed {
+            say(
+                Event::NotReloaded,
+                OWN_SOURCE,
+                "[agent] and [spool] are read at a start only: restart for them",
+            );
+            return Ok(self);
+        }
+        let only_sources = config.gateway == self.config.gateway
+            && config.azure_ca == self.config.azure_ca
+            && config.workspaces == self.config.workspaces
+            && config.metrics == self.config.metrics;
+        if only_sources {
+            self.sources.keep_only(&config).await;
+            self.sources.start(&config, &self.workspaces, shared);
+            self.config = config;
+            say(Event::Reloaded, OWN_SOURCE, "the sources that changed were started anew");
+            return Ok(self);
+        }
+        self.stop().await;
+        let running = Self::start(config, shared, None)?;
+        say(Event::Reloaded, OWN_SOURCE, "sources and couriers were started anew");
+        Ok(running)
+    }
+
+    async fn stop(mut self) {
+        self.sources.end().await;
+        self.others.end(Duration::from_secs(5)).await;
+        self.workspaces.end().await;
+    }
+}
+
+/// Returns an inlet into these queues under a source's name.
+fn inlet(queues: &[Queue], shared: &Shared, source: &str) -> Inlet {
+    Inlet::new(queues.to_vec(), shared.counters.source(source)).seen_by(shared.tap.clone(), source)
+}
+
+/// What the control socket looks at; a reload replaces it.
+struct View {
+    config: Config,
+    workspaces: workspaces::View,
+}
+
+impl View {
+    fn of(running: &Running) -> Self {
+        Self { config: running.config.clone(), workspaces: running.workspaces.view() }
+    }
+}
+
+fn desk_of(shared: &Shared, view: &Arc<Mutex<View>>) -> Desk {
+    let (counters, started) = (shared.counters.clone(), shared.started);
+    let (of_status, of_queues) = (Arc::clone(view), Arc::clone(view));
+    Desk {
+        status: Arc::new(move || {
+            let view = of_status.lock().expect("no panic under the lock");
+            Status {
+                version: VERSION.to_owned(),
+                computer: view.config.computer.clone(),
+                started: time_text(started),
+                gateway: view.workspaces.gateway(),
+                workspaces: view.workspaces.status(&counters),
+                sources: sources::status(&view.config, &counters),
+            }
+        }),
+        queues: Arc::new(move || of_queues.lock().expect("no panic under the lock").workspaces.queues()),
+        tap: shared.tap.clone(),
+    }
+}
+
+fn time_text(time: Time) -> String {
+    control::rfc3339(time.as_microsecond())
+}
+
+/// Waits a moment, unless it is to stop. Returns whether to go on.
+async fn pause(stop: &CancellationToken, moment: Duration) -> bool {
+    stop.run_until_cancelled(time::sleep(moment)).await.is_some()
+}

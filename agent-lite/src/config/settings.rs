@@ -8,11 +8,13 @@ use std::time::Duration;
 use common::host_port::HostPort;
 use common::proxy_url::ProxyUrl;
 use common::secret::Secret;
+use serde::Deserialize;
 
 use crate::record::Table;
+use crate::spool::WhenFull;
 
 /// The whole configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// How out of here.
     pub gateway: GatewaySettings,
@@ -35,7 +37,7 @@ pub struct Config {
 }
 
 /// The gateways.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GatewaySettings {
     /// In the order in which they are tried; at least one.
     pub proxies: Vec<ProxyUrl>,
@@ -57,7 +59,8 @@ pub struct LogSettings {
 }
 
 /// The log's form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// A line a person reads.
     Text,
@@ -66,7 +69,8 @@ pub enum LogFormat {
 }
 
 /// The least that is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     /// Errors only.
     Error,
@@ -90,7 +94,7 @@ pub struct SpoolSettings {
 }
 
 /// One workspace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Workspace {
     /// Its name here: letters, digits, `-` and `_`.
     pub name: String,
@@ -102,17 +106,8 @@ pub struct Workspace {
     pub when_full: WhenFull,
 }
 
-/// What happens when a queue is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The oldest records make room.
-    DropOldest,
-    /// Sources that can wait, wait; the others lose what is new.
-    Block,
-}
-
 /// A way into a workspace.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TransportSettings {
     /// The legacy agent's: onboarded by ID and key, then by client certificate.
     LogAnalyticsAgent {
@@ -135,7 +130,7 @@ pub enum TransportSettings {
 }
 
 /// A data collection rule and who may send to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogsIngestionSettings {
     /// The host of the DCE, or of the DCR's own endpoint; port 443.
     pub endpoint: HostPort,
@@ -155,8 +150,23 @@ pub struct LogsIngestionSettings {
     pub scope: String,
 }
 
+impl LogsIngestionSettings {
+    /// The word that stands for no stream.
+    pub const OFF: &str = "off";
+
+    /// Returns the stream of a table: what was written, else `Custom-` and a custom table's own name.
+    pub fn stream(&self, table: &Table) -> Option<String> {
+        match (self.streams.get(table), table) {
+            (Some(stream), _) if stream == Self::OFF => None,
+            (Some(stream), _) => Some(stream.clone()),
+            (None, Table::Custom(name)) => Some(format!("Custom-{name}")),
+            (None, _) => None,
+        }
+    }
+}
+
 /// How an Entra application proves itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum CredentialSettings {
     /// By a client secret.
     Secret(Secret),
@@ -170,7 +180,7 @@ pub enum CredentialSettings {
 }
 
 /// One source.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Source {
     /// Its name: `syslog.local`, `files.app`, `performance`, `heartbeat`.
     pub name: String,
@@ -181,7 +191,7 @@ pub struct Source {
 }
 
 /// What a source is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SourceKind {
     /// Syslog by UDP, TCP or unix socket.
     Syslog(SyslogSettings),
@@ -282,18 +292,22 @@ pub enum TimeForm {
 }
 
 /// How bytes become text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Encoding {
     /// UTF-8, or UTF-16 when the file begins with its mark.
+    #[serde(rename = "utf-8")]
     Utf8,
     /// UTF-16, little end first.
+    #[serde(rename = "utf-16le")]
     Utf16Le,
     /// UTF-16, big end first.
+    #[serde(rename = "utf-16be")]
     Utf16Be,
 }
 
 /// Where a file is read from when it is first seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ReadFrom {
     /// From its beginning.
     Beginning,

@@ -3,7 +3,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// Most characters of a custom table's name, `_CL` apart (HTTP Data Collector API, `Log-Type`).
-pub const LONGEST_NAME: usize = 100;
+const LONGEST_NAME: usize = 100;
 
 /// A table of a Log Analytics workspace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

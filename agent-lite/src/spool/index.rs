@@ -57,13 +57,14 @@ impl Index {
         row.insert(at, entry);
     }
 
-    /// Returns the segment to send, the same one until it is removed.
-    pub(super) fn next(&mut self) -> Option<Entry> {
-        if let Some(entry) = self.handed.and_then(|number| self.find(number)) {
+    /// Returns the segment to send, the same one until it is removed; none of these tables.
+    pub(super) fn next(&mut self, except: &[Table]) -> Option<Entry> {
+        let may = |entry: &Entry| except.is_empty() || !except.contains(self.table(entry.table));
+        if let Some(entry) = self.handed.and_then(|number| self.find(number)).filter(may) {
             return Some(entry);
         }
-        let entry = self.urgent.front().or_else(|| self.normal.front()).copied();
-        self.handed = entry.map(|entry| entry.number);
+        let entry = self.urgent.iter().chain(&self.normal).copied().find(may);
+        self.handed = entry.map(|entry| entry.number).or(self.handed);
         entry
     }
 
@@ -143,19 +144,19 @@ mod tests {
         let mut index =
             index(&[(3, Table::Syslog), (1, Table::Perf), (9, Table::Operation), (8, Table::Heartbeat)]);
         for expected in [8, 9, 1, 3] {
-            assert_eq!(index.next().map(|entry| entry.number), Some(expected));
-            let early = Entry { number: 0, ..index.next().unwrap() };
+            assert_eq!(index.next(&[]).map(|entry| entry.number), Some(expected));
+            let early = Entry { number: 0, ..index.next(&[]).unwrap() };
             index.insert(early);
-            assert_eq!(index.next().map(|entry| entry.number), Some(expected));
+            assert_eq!(index.next(&[]).map(|entry| entry.number), Some(expected));
             assert!(index.remove(0).is_some() && index.remove(expected).is_some());
         }
-        assert!(index.next().is_none());
+        assert!(index.next(&[]).is_none());
     }
 
     #[test]
     fn the_oldest_is_dropped_but_the_one_that_is_sent_last_of_all() {
         let mut index = index(&[(1, Table::Perf), (2, Table::Syslog), (3, Table::Heartbeat)]);
-        assert_eq!(index.next().map(|entry| entry.number), Some(3));
+        assert_eq!(index.next(&[]).map(|entry| entry.number), Some(3));
         for expected in [1, 2, 3] {
             assert_eq!(index.victim().map(|entry| entry.number), Some(expected));
             index.remove(expected);

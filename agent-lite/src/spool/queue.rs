@@ -149,9 +149,14 @@ impl Queue {
     /// Waits for the next segment to send and returns it, the same one until it is removed or set aside.
     /// Heartbeat and Operation go first, then the oldest.
     pub async fn next(&self) -> Segment {
+        self.next_except(&[]).await
+    }
+
+    /// Like [`Self::next`], but of no table that has to wait.
+    pub async fn next_except(&self, held: &[Table]) -> Segment {
         loop {
             let sealed = self.0.sealed.notified();
-            if let Some(segment) = self.peek() {
+            if let Some(segment) = self.find(held) {
                 return segment;
             }
             sealed.await;
@@ -160,8 +165,12 @@ impl Queue {
 
     /// Returns what [`Self::next`] would, if it need not wait.
     pub fn peek(&self) -> Option<Segment> {
+        self.find(&[])
+    }
+
+    fn find(&self, held: &[Table]) -> Option<Segment> {
         let mut store = self.0.store();
-        let entry = store.index.next()?;
+        let entry = store.index.next(held)?;
         Some(Segment { queue: Arc::clone(&self.0), table: store.table(entry), number: entry.number })
     }
 

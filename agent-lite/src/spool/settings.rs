@@ -2,6 +2,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::record::Timestamp;
 
 /// How one queue behaves.
@@ -22,7 +24,8 @@ pub struct QueueSettings {
 }
 
 /// What happens when the queue is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum WhenFull {
     /// The oldest records make room.
     DropOldest,

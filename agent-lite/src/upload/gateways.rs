@@ -101,6 +101,12 @@ impl Gateways {
         self.0.gateways.len()
     }
 
+    /// Returns the gateway that would be asked first now, without its password.
+    pub fn current(&self) -> String {
+        let at = self.order().current();
+        self.0.gateways.get(at).map_or_else(String::new, |gateway| gateway.label().to_owned())
+    }
+
     /// Opens a tunnel within `limit`; each gateway has its time to connect, or its share of what is left.
     ///
     /// When none gives a tunnel, the error is that of the gateway that was asked first.

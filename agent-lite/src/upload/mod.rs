@@ -1,5 +1,6 @@
 //! The outside: gateways, requests, couriers.
 
+pub mod courier;
 pub mod gateways;
 pub mod https;
 pub mod identity;

@@ -35,6 +35,11 @@ impl Order {
         Self { current: 0, down: vec![false; count], return_after, look_back: None }
     }
 
+    /// Returns the gateway that is asked first.
+    pub(super) fn current(&self) -> usize {
+        self.current
+    }
+
     /// Plans a tunnel; at most one plan in `return_after` has probes.
     pub(super) fn plan(&mut self, now: Instant) -> Plan {
         let due = self.look_back.is_some_and(|due| now >= due);

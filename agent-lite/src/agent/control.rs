@@ -1,0 +1,207 @@
+//! The control socket: how `agent-lite status`, `tail` and `drain` talk to the running agent.
+//!
+//! A unix socket in the state folder, for its owner and root. One word and a line feed in; lines of JSON out
+//! until the agent closes.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixListener;
+use tokio::net::UnixStream;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use super::status::Status;
+use crate::collect::inlet::Seen;
+use crate::collect::inlet::Tap;
+use crate::events::Event;
+use crate::events::say;
+use crate::record::Record;
+use crate::record::Value;
+use crate::record::frame_at;
+use crate::spool::Queue;
+
+/// Most onlookers at once.
+const MOST_CALLERS: usize = 8;
+/// Longest request, in bytes.
+const LONGEST_REQUEST: usize = 64;
+/// How long a request, and the writing of a line, may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How often a drain looks at the queues.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What the socket needs to answer.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) status: std::sync::Arc<dyn Fn() -> Status + Send + Sync>,
+    pub(super) tap: Tap,
+    pub(super) queues: std::sync::Arc<dyn Fn() -> Vec<(String, Queue)> + Send + Sync>,
+}
+
+/// Returns where the socket of a state folder is.
+pub fn place(state: &Path) -> PathBuf {
+    state.join("control.sock")
+}
+
+/// One line of `drain`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct DrainLine {
+    /// Records that wait, over all workspaces.
+    pub waiting: u64,
+    /// Whether that was the last line.
+    pub done: bool,
+}
+
+/// One line of `tail`.
+#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+pub struct TailLine {
+    /// The source.
+    pub source: String,
+    /// The table.
+    pub table: String,
+    /// The record's time, RFC 3339.
+    pub time: String,
+    /// Columns and values.
+    pub columns: serde_json::Map<String, serde_json::Value>,
+    /// Batches that were skipped before this record because the onlooker is slow.
+    pub skipped: u64,
+}
+
+/// Binds the socket; one that a dead agent left is replaced.
+pub(super) fn bind(state: &Path) -> io::Result<UnixListener> {
+    let path = place(state);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers until it is stopped.
+pub(super) async fn serve(listener: UnixListener, desk: Desk, stop: CancellationToken) {
+    let mut callers = JoinSet::new();
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        while callers.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, _)) if callers.len() < MOST_CALLERS => {
+                callers.spawn(answer(stream, desk.clone()));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                say(Event::SourceFailed, "control socket", &error);
+                time::sleep(DEADLINE).await;
+            }
+        }
+    }
+}
+
+async fn answer(mut stream: UnixStream, desk: Desk) {
+    let own = rustix::process::getuid().as_raw();
+    let allowed = stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0);
+    if !allowed {
+        return;
+    }
+    let Ok(Ok(request)) = time::timeout(DEADLINE, request(&mut stream)).await else { return };
+    let _ = match request.as_str() {
+        "status" => line(&mut stream, &(desk.status)()).await,
+        "tail" => tail(&mut stream, &desk.tap).await,
+        "drain" => drain(&mut stream, &desk).await,
+        _ => Ok(()),
+    };
+}
+
+async fn request(stream: &mut UnixStream) -> io::Result<String> {
+    let mut text = Vec::with_capacity(LONGEST_REQUEST);
+    while text.len() < LONGEST_REQUEST {
+        match stream.read_u8().await? {
+            b'\n' => break,
+            byte => text.push(byte),
+        }
+    }
+    String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+async fn line(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_vec(value)?;
+    text.push(b'\n');
+    time::timeout(DEADLINE, stream.write_all(&text)).await?
+}
+
+async fn drain(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
+    let mut told = None;
+    loop {
+        let queues = (desk.queues)();
+        queues.iter().for_each(|(_, queue)| queue.seal());
+        let waiting = queues.iter().map(|(_, queue)| queue.state().records).sum();
+        let done = waiting == 0;
+        if done || told != Some(waiting) {
+            line(stream, &DrainLine { waiting, done }).await?;
+            told = Some(waiting);
+        }
+        if done {
+            return Ok(());
+        }
+        time::sleep(LOOK).await;
+    }
+}
+
+async fn tail(stream: &mut UnixStream, tap: &Tap) -> io::Result<()> {
+    let mut seen = tap.look();
+    let mut skipped = 0;
+    let mut gone = [0];
+    loop {
+        let next = tokio::select! {
+            next = seen.recv() => next,
+            _ = stream.read(&mut gone) => return Ok(()),
+        };
+        match next {
+            Ok(batch) => show(stream, &batch, &mut skipped).await?,
+            Err(RecvError::Lagged(count)) => skipped += count,
+            Err(RecvError::Closed) => return Ok(()),
+        }
+    }
+}
+
+async fn show(stream: &mut UnixStream, batch: &Seen, skipped: &mut u64) -> io::Result<()> {
+    let mut rest = batch.frames.bytes();
+    while let Ok(frame) = frame_at(rest) {
+        rest = rest.get(frame.length..).unwrap_or_default();
+        let Ok(record) = Record::decode(frame.payload) else { continue };
+        let columns =
+            record.values().map(|(column, value)| (column.name().to_owned(), json(value))).collect();
+        let shown = TailLine {
+            source: batch.source.to_string(),
+            table: batch.table.to_string(),
+            time: rfc3339(record.time().0),
+            columns,
+            skipped: std::mem::take(skipped),
+        };
+        line(stream, &shown).await?;
+    }
+    Ok(())
+}
+
+fn json(value: Value<'_>) -> serde_json::Value {
+    match value {
+        Value::Text(text) | Value::Json(text) => text.into(),
+        Value::Integer(number) => number.into(),
+        Value::Real(number) => number.into(),
+        Value::Time(time) => rfc3339(time.0).into(),
+    }
+}
+
+/// Returns a time as text; one that no calendar has is shown as its number.
+pub(super) fn rfc3339(microseconds: i64) -> String {
+    jiff::Timestamp::from_microsecond(microseconds)
+        .map_or_else(|_| microseconds.to_string(), |time| time.to_string())
+}

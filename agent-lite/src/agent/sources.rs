@@ -1,0 +1,102 @@
+//! The sources: one task each, started anew when it breaks.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tokio::sync::watch;
+
+use super::Shared;
+use super::facts::own_address;
+use super::inlet;
+use super::status::SourceStatus;
+use super::tasks::Tasks;
+use super::workspaces::Workspaces;
+use super::workspaces::losses;
+use crate::collect::files;
+use crate::collect::heartbeat;
+use crate::collect::performance;
+use crate::collect::syslog;
+use crate::config::settings::Config;
+use crate::config::settings::Source;
+use crate::config::settings::SourceKind;
+use crate::counters::Counters;
+
+/// How long a source may take to hand over what it has.
+const LONGEST_END: Duration = Duration::from_secs(5);
+
+/// The sources that run.
+#[derive(Default)]
+pub(super) struct Sources(Vec<(Source, Tasks)>);
+
+impl Sources {
+    /// Starts those of a configuration that do not run.
+    pub(super) fn start(&mut self, config: &Config, workspaces: &Workspaces, shared: &Shared) {
+        for source in &config.sources {
+            if self.0.iter().any(|(running, _)| running == source) {
+                continue;
+            }
+            let mut tasks = Tasks::new();
+            spawn(&mut tasks, source, config, workspaces, shared);
+            self.0.push((source.clone(), tasks));
+        }
+    }
+
+    /// Ends those that another configuration does not have, or has otherwise.
+    pub(super) async fn keep_only(&mut self, config: &Config) {
+        let (kept, gone): (Vec<_>, Vec<_>) =
+            self.0.drain(..).partition(|(running, _)| config.sources.contains(running));
+        self.0 = kept;
+        for (_, mut tasks) in gone {
+            tasks.end(LONGEST_END).await;
+        }
+    }
+
+    /// Ends all.
+    pub(super) async fn end(&mut self) {
+        self.0.iter().for_each(|(_, tasks)| tasks.stop_token().cancel());
+        for (_, tasks) in &mut self.0 {
+            tasks.end(LONGEST_END).await;
+        }
+    }
+}
+
+pub(super) fn status(config: &Config, counters: &Counters) -> Vec<SourceStatus> {
+    let of = |source: &Source| {
+        let tally = counters.source(&source.name);
+        SourceStatus {
+            name: source.name.clone(),
+            collected: tally.collected.get(),
+            losses: losses(|loss| tally.losses.count(loss)),
+        }
+    };
+    config.sources.iter().map(of).collect()
+}
+
+fn spawn(tasks: &mut Tasks, source: &Source, config: &Config, workspaces: &Workspaces, shared: &Shared) {
+    let inlet = inlet(&workspaces.queues_of(&source.workspaces), shared, &source.name);
+    let stop = tasks.stop_token();
+    let name = source.name.clone();
+    match source.kind.clone() {
+        SourceKind::Syslog(settings) => {
+            let context = syslog::Context {
+                name: name.clone(),
+                computer: config.computer.clone(),
+                address: own_address(),
+                zone: TimeZone::system(),
+                bound: watch::Sender::default(),
+            };
+            tasks.spawn(&name, syslog::run(settings, context, inlet, stop));
+        }
+        SourceKind::Files(settings) => {
+            let context = files::Context { state: config.state.clone(), source: name.clone() };
+            tasks.spawn(&name, files::run(settings, context, inlet, stop));
+        }
+        SourceKind::Performance(settings) => {
+            let caption = shared.machine.release.caption.clone();
+            tasks.spawn(&name, performance::run(settings, caption, inlet, stop));
+        }
+        SourceKind::Heartbeat(settings) => {
+            tasks.spawn(&name, heartbeat::run(settings, shared.machine.clone(), inlet, stop));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What must be there before anything runs: folders, the agent's own GUID, the mark of a running agent.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use super::operations::LastEnd;
+use crate::config::settings::Config;
+use crate::config::settings::TransportSettings;
+use crate::counters::Counters;
+use crate::spool::SpoolError;
+use crate::transport::WorkspaceEndpoints;
+use crate::transport::WorkspaceKey;
+use crate::upload::gateways::Gateways;
+use crate::upload::identity::IdentityFolder;
+use crate::upload::roots::Roots;
+use crate::upload::token::Token;
+
+/// Why the agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The disk says no.
+    #[error("{}: {source}", path.display())]
+    Disk {
+        /// What was touched.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A queue cannot be opened.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The configuration names something that cannot be used.
+    #[error("{0}")]
+    Config(String),
+}
+
+impl StartError {
+    pub(super) fn of(path: &Path, source: io::Error) -> Self {
+        Self::Disk { path: path.to_owned(), source }
+    }
+}
+
+/// Makes the folders, for their owner only.
+pub fn make_folders(config: &Config) -> Result<(), StartError> {
+    for folder in [&config.state, &config.spool.folder] {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| StartError::of(folder, error))?;
+    }
+    Ok(())
+}
+
+/// Returns the agent's GUID where no onboarding has given it one; made once.
+pub fn agent_id(state: &Path) -> Result<Uuid, StartError> {
+    let file = state.join("agent-id");
+    match fs::read_to_string(&file) {
+        Ok(text) => text.trim().parse().map_err(|_| {
+            StartError::Config(format!(
+                "{}: there is no GUID in it; delete it, and a new one is made",
+                file.display()
+            ))
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let id = Uuid::new_v4();
+            let temporary = state.join("agent-id.tmp");
+            fs::write(&temporary, format!("{id}\n"))
+                .and_then(|()| fs::rename(&temporary, &file))
+                .map_err(|error| StartError::of(&file, error))?;
+            Ok(id)
+        }
+        Err(error) => Err(StartError::of(&file, error)),
+    }
+}
+
+fn mark(state: &Path) -> PathBuf {
+    state.join("running")
+}
+
+fn known(state: &Path) -> PathBuf {
+    state.join("stopped")
+}
+
+/// Notes that an agent runs, and returns how the one before ended.
+pub(super) fn note_start(state: &Path) -> Result<LastEnd, StartError> {
+    let last = match (mark(state).exists(), known(state).exists()) {
+        (true, _) => LastEnd::Abrupt,
+        (false, true) => LastEnd::Orderly,
+        (false, false) => LastEnd::Never,
+    };
+    fs::write(mark(state), "").map_err(|error| StartError::of(&mark(state), error))?;
+    Ok(last)
+}
+
+/// Notes an end in order.
+pub(super) fn note_end(state: &Path) {
+    // Where this fails the next start says `killed`, which is the safe side.
+    let _ = fs::rename(mark(state), known(state));
+}
+
+/// Returns everything that would keep this configuration from starting, and what would keep it from sending.
+pub fn problems(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Err(error) = Gateways::new(&config.gateway, Counters::new()) {
+        problems.push(format!("[gateway] {error}"));
+    }
+    if let Err(error) = Roots::load(config.azure_ca.as_deref()) {
+        problems.push(format!("[azure] {error}"));
+    }
+    for workspace in &config.workspaces {
+        let wrong = match &workspace.transport {
+            TransportSettings::LogAnalyticsAgent { workspace: id, domain } => {
+                WorkspaceEndpoints::new(id, domain)
+                    .map_err(|error| error.to_string())
+                    .and_then(|_| match IdentityFolder::new(&config.state, id).load() {
+                        Ok(Some(_)) => Ok(()),
+                        Ok(None) => Err(format!(
+                            "this agent is not onboarded: agent-lite onboard -w {id} -k KEY_FILE"
+                        )),
+                        Err(error) => Err(error.to_string()),
+                    })
+                    .err()
+            }
+            TransportSettings::DataCollector { key, .. } => {
+                WorkspaceKey::parse(key).err().map(|error| format!("`key_file`: {error}"))
+            }
+            TransportSettings::LogsIngestion(settings) => {
+                Token::new(settings).err().map(|error| error.to_string())
+            }
+        };
+        problems.extend(wrong.map(|wrong| format!("[workspace.{}] {wrong}", workspace.name)));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_knows_how_the_agent_ended_before() {
+        let state = tempfile::tempdir().unwrap();
+        let state = state.path();
+        assert_eq!(note_start(state).unwrap(), LastEnd::Never);
+        assert_eq!(note_start(state).unwrap(), LastEnd::Abrupt);
+        note_end(state);
+        assert_eq!(note_start(state).unwrap(), LastEnd::Orderly);
+    }
+
+    #[test]
+    fn the_agents_guid_is_made_once_and_a_broken_one_is_named() {
+        let state = tempfile::tempdir().unwrap();
+        let first = agent_id(state.path()).unwrap();
+        assert_eq!(agent_id(state.path()).unwrap(), first);
+        fs::write(state.path().join("agent-id"), "x").unwrap();
+        assert!(agent_id(state.path()).unwrap_err().to_string().contains("agent-id"));
+    }
+}

@@ -1,0 +1,118 @@
+//! The command line: one file a command.
+
+mod check;
+mod doctor;
+mod drain;
+mod log;
+mod onboard;
+mod run;
+mod socket;
+mod status;
+mod tail;
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use agent_lite::collect::machine::Machine;
+use agent_lite::config;
+use agent_lite::config::settings::Config;
+use clap::Parser;
+use clap::Subcommand;
+
+/// Exit code for a wrong configuration (EX_CONFIG of sysexits.h).
+const EX_CONFIG: u8 = 78;
+
+/// Collects logs and counters on a machine without internet access, queues them on disk, and sends them to Azure
+/// Monitor through gateways only.
+#[derive(Parser)]
+#[command(name = "agent-lite", version)]
+struct Arguments {
+    /// Configuration file
+    #[arg(long, short, global = true, value_name = "FILE", default_value = config::USUAL_PLACE)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the agent (the default)
+    Run,
+    /// Make this agent known to a workspace by its ID and key, and write the configuration
+    Onboard(onboard::Arguments),
+    /// Read the configuration and every file it names; report every problem
+    Check,
+    /// Say what the running agent does: queues, deliveries, losses, troubles
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Walk every leg to every workspace and say what to change where one fails
+    Doctor,
+    /// Show records as the running agent collects them
+    Tail {
+        /// As JSON, one record a line
+        #[arg(long)]
+        json: bool,
+        /// Only this source, or sources that begin so
+        #[arg(long)]
+        source: Option<String>,
+        /// End after so many records
+        #[arg(long, short = 'n')]
+        count: Option<u64>,
+    },
+    /// Seal what the running agent holds, and wait until every queue is empty
+    Drain {
+        /// Give up after so long
+        #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
+        within: std::time::Duration,
+    },
+}
+
+/// Reads the arguments and runs the command.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let file = arguments.config;
+    match arguments.command.unwrap_or(Command::Run) {
+        Command::Run => with_config(&file, |config, machine| run::run(&file, config, machine)),
+        Command::Onboard(what) => onboard::onboard(&file, &what),
+        Command::Check => with_config(&file, |config, _| check::check(&config)),
+        Command::Status { json } => with_config(&file, |config, _| status::status(&config, json)),
+        Command::Doctor => with_config(&file, |config, machine| doctor::doctor(&config, &machine)),
+        Command::Tail { json, source, count } => {
+            with_config(&file, |config, _| tail::tail(&config, json, source.as_deref(), count))
+        }
+        Command::Drain { within } => with_config(&file, |config, _| drain::drain(&config, within)),
+    }
+}
+
+fn with_config(file: &Path, command: impl FnOnce(Config, Machine) -> anyhow::Result<ExitCode>) -> ExitCode {
+    let machine = Machine::ask();
+    let named = (file != Path::new(config::USUAL_PLACE)).then_some(file);
+    match config::load(named, &machine.hostname) {
+        Err(problems) => {
+            eprintln!("{problems}");
+            eprintln!("agent-lite: the configuration is wrong; nothing was started");
+            ExitCode::from(EX_CONFIG)
+        }
+        Ok(config) => exit_code(command(config, machine)),
+    }
+}
+
+fn exit_code(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        eprintln!("agent-lite: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Returns the one runtime of every command: one thread, and one more for the disk.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .thread_keep_alive(std::time::Duration::from_secs(1))
+        .build()
+}

@@ -1,0 +1,212 @@
+//! `[source.KIND.NAME]`: where records come from.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use common::document::Problem;
+use common::document::Source as Document;
+use toml::Spanned;
+
+use super::file;
+use super::settings::CounterSettings;
+use super::settings::FilesSettings;
+use super::settings::HeartbeatSettings;
+use super::settings::PerformanceSettings;
+use super::settings::Source;
+use super::settings::SourceKind;
+use super::settings::SyslogSettings;
+use super::settings::Workspace;
+use crate::parse::proc::catalogue;
+use crate::parse::proc::catalogue::Object;
+use crate::parse::proc::catalogue::Selection;
+use crate::record::Table;
+
+/// The port of the legacy agent's syslog listener.
+const LEGACY_SYSLOG_PORT: u16 = 25224;
+/// Shortest interval of a performance counter.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Gathers the sources and what is wrong with them.
+struct Reader<'a> {
+    workspaces: &'a [Workspace],
+    document: Document<'a>,
+    problems: &'a mut Vec<Problem>,
+    sources: Vec<Source>,
+}
+
+pub(super) fn read(
+    written: Option<file::Sources>,
+    workspaces: &[Workspace],
+    document: Document<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Source> {
+    let Some(written) = written else { return usual() };
+    let mut reader = Reader { workspaces, document, problems, sources: Vec::new() };
+    each(written.syslog, |name, span, settings| reader.syslog(&name, span, settings));
+    each(written.files, |name, span, settings| reader.files(&name, span, settings));
+    each(written.performance, |name, span, settings| reader.performance(&name, span, settings));
+    each(written.heartbeat, |name, span, settings| {
+        let kind = SourceKind::Heartbeat(HeartbeatSettings { every: settings.every.0.0 });
+        reader.push("heartbeat", &name, span, &settings.workspaces, kind);
+    });
+    reader.sources
+}
+
+fn each<T>(written: BTreeMap<String, Spanned<T>>, mut one: impl FnMut(String, std::ops::Range<usize>, T)) {
+    for (name, value) in written {
+        let span = value.span();
+        one(name, span, value.into_inner());
+    }
+}
+
+/// What is collected when nothing is said: what the legacy agent would.
+fn usual() -> Vec<Source> {
+    let local = SocketAddr::from((Ipv4Addr::LOCALHOST, LEGACY_SYSLOG_PORT));
+    let syslog = SyslogSettings {
+        udp: vec![local],
+        tcp: vec![local],
+        unix: Vec::new(),
+        facilities: Vec::new(),
+        severity: 7,
+        connections: 256,
+        idle: Duration::from_secs(60 * 60),
+    };
+    let kinds = [
+        ("syslog.local", SourceKind::Syslog(syslog)),
+        ("performance.default", SourceKind::Performance(PerformanceSettings { counters: usual_counters() })),
+        ("heartbeat.default", SourceKind::Heartbeat(HeartbeatSettings { every: Duration::from_secs(60) })),
+    ];
+    let source =
+        |(name, kind): (&str, SourceKind)| Source { name: name.to_owned(), workspaces: Vec::new(), kind };
+    kinds.map(source).into()
+}
+
+fn usual_counters() -> Vec<CounterSettings> {
+    let of = |(object, every): (Object, Duration)| CounterSettings {
+        object: object.name().to_owned(),
+        counters: vec!["*".to_owned()],
+        instances: Vec::new(),
+        every,
+    };
+    catalogue::defaults().into_iter().map(of).collect()
+}
+
+impl Reader<'_> {
+    fn problem(&mut self, span: std::ops::Range<usize>, text: impl Into<String>) {
+        self.problems.push(self.document.problem(span, text));
+    }
+
+    fn push(
+        &mut self,
+        kind_name: &str,
+        name: &str,
+        span: std::ops::Range<usize>,
+        workspaces: &[Spanned<String>],
+        kind: SourceKind,
+    ) {
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+        if name.is_empty() || name.len() > 64 || !plain {
+            self.problem(span, "a source's name has letters, digits, `-` and `_`");
+        }
+        for wanted in workspaces {
+            if !self.workspaces.iter().any(|workspace| workspace.name == *wanted.get_ref()) {
+                self.problem(wanted.span(), format!("there is no `[workspace.{}]`", wanted.get_ref()));
+            }
+        }
+        let workspaces = workspaces.iter().map(|name| name.get_ref().clone()).collect();
+        self.sources.push(Source { name: format!("{kind_name}.{name}"), workspaces, kind });
+    }
+
+    fn syslog(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Syslog) {
+        if written.udp.is_empty() && written.tcp.is_empty() && written.unix.is_empty() {
+            self.problem(
+                span.clone(),
+                "a syslog source needs `udp`, `tcp` or `unix`, as in `udp = [\"127.0.0.1:25224\"]`",
+            );
+        }
+        if written.connections == 0 {
+            self.problem(span.clone(), "`connections` is 1 at least");
+        }
+        let kind = SourceKind::Syslog(SyslogSettings {
+            udp: written.udp,
+            tcp: written.tcp,
+            unix: written.unix,
+            facilities: written.facilities.values().map(|facility| facility.0.to_owned()).collect(),
+            severity: written.severity.0.0,
+            connections: usize::from(written.connections),
+            idle: written.idle.0.0,
+        });
+        self.push("syslog", name, span, &written.workspaces, kind);
+    }
+
+    fn files(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Files) {
+        if written.paths.is_empty() {
+            self.problem(
+                span.clone(),
+                "a source of files needs `paths`, as in `paths = [\"/var/log/app/*.log\"]`",
+            );
+        }
+        for path in &written.paths {
+            let pattern = path.get_ref();
+            let wrong = match glob::Pattern::new(pattern) {
+                Err(error) => Some(error.msg.to_owned()),
+                Ok(_) if !pattern.starts_with('/') => Some("must begin with `/`".to_owned()),
+                Ok(_) => None,
+            };
+            if let Some(wrong) = wrong {
+                self.problem(path.span(), format!("`{pattern}`: {wrong}"));
+            }
+        }
+        let table = match &written.table {
+            Some(table) if matches!(table.get_ref().0, Table::Custom(_)) => table.get_ref().0.clone(),
+            Some(table) => {
+                self.problem(table.span(), "text logs go to a custom table: its name ends in `_CL`");
+                return;
+            }
+            None => {
+                self.problem(
+                    span,
+                    "a source of files needs `table`, the custom table, as in `table = \"App_CL\"`",
+                );
+                return;
+            }
+        };
+        let kind = SourceKind::Files(FilesSettings {
+            paths: written.paths.iter().map(|path| path.get_ref().clone()).collect(),
+            table,
+            record: written.record.0.0,
+            encoding: written.encoding,
+            from: written.from,
+            look: written.look.0.0,
+            flush_after: written.flush_after.0.0,
+        });
+        self.push("files", name, span, &written.workspaces, kind);
+    }
+
+    fn performance(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Performance) {
+        let mut counters = Vec::new();
+        for counter in &written.counters {
+            let at = counter.span();
+            let counter = counter.get_ref();
+            if counter.every.0.0 < SHORTEST_INTERVAL {
+                self.problem(at.clone(), "`every` is `1s` at least");
+            }
+            if let Err(wrong) = Selection::new(&counter.object, &counter.counters, &counter.instances) {
+                self.problem(at, wrong.to_string());
+            }
+            counters.push(CounterSettings {
+                object: counter.object.clone(),
+                counters: counter.counters.clone(),
+                instances: counter.instances.clone(),
+                every: counter.every.0.0,
+            });
+        }
+        if written.counters.is_empty() {
+            counters = usual_counters();
+        }
+        let kind = SourceKind::Performance(PerformanceSettings { counters });
+        self.push("performance", name, span, &written.workspaces, kind);
+    }
+}

@@ -1,0 +1,240 @@
+//! One workspace's way out: a parcel goes in, and what the service says comes back.
+
+use std::time::Duration;
+use std::time::SystemTime;
+
+use http::StatusCode;
+use uuid::Uuid;
+
+use super::backoff::Obstacle;
+use super::blob;
+use crate::config::settings::LogsIngestionSettings;
+use crate::record::Table;
+use crate::record::Timestamp;
+use crate::transport::Agent;
+use crate::transport::Form;
+use crate::transport::Outgoing;
+use crate::transport::Parcel;
+use crate::transport::Verdict;
+use crate::transport::WorkspaceEndpoints;
+use crate::transport::WorkspaceKey;
+use crate::transport::data_collector;
+use crate::transport::log_analytics_agent;
+use crate::transport::logs_ingestion;
+use crate::transport::reason;
+use crate::transport::retry_after;
+use crate::transport::verdict;
+use crate::upload::gateways::GatewayReason;
+use crate::upload::https::Answer;
+use crate::upload::https::Channels;
+use crate::upload::https::SendError;
+use crate::upload::token::Token;
+use crate::upload::token::TokenFailure;
+
+/// How long one request may take, a new tunnel included.
+pub(super) const LONGEST_REQUEST: Duration = Duration::from_secs(60);
+/// How far the clocks may be apart (Microsoft, agent troubleshooting).
+pub const LARGEST_SKEW: Duration = Duration::from_secs(15 * 60);
+
+/// A workspace's transport with its connections.
+pub struct Uplink {
+    form: Form,
+    agent: Agent,
+    route: Route,
+    channels: Channels,
+}
+
+/// What the transports differ in.
+pub enum Route {
+    /// By client certificate.
+    LogAnalyticsAgent(WorkspaceEndpoints),
+    /// By workspace key.
+    DataCollector(WorkspaceEndpoints, WorkspaceKey),
+    /// By token.
+    LogsIngestion(LogsIngestionSettings, Box<Token>),
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// The service answered.
+    Answered {
+        /// What it means.
+        verdict: Verdict,
+        /// For the operator.
+        detail: String,
+    },
+    /// There is no answer, or none that means the service.
+    Failed {
+        /// What stands in the way.
+        obstacle: Obstacle,
+        /// When to come again, if somebody said so.
+        asked: Option<Duration>,
+        /// For the operator.
+        detail: String,
+    },
+}
+
+impl Outcome {
+    /// Returns the label of the metric.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Answered { verdict, .. } => match verdict {
+                Verdict::Delivered => "delivered",
+                Verdict::Wait(_) => "throttled_or_failed",
+                Verdict::Halve => "too_large",
+                Verdict::Bisect => "bad_request",
+                Verdict::Authenticate => "unauthenticated",
+                Verdict::Forbidden => "forbidden",
+                Verdict::Missing => "not_found",
+            },
+            Self::Failed { obstacle, .. } => match obstacle {
+                Obstacle::Unreachable => "unreachable",
+                Obstacle::Upstream => "gateway_upstream",
+                Obstacle::Refused => "gateway_refused",
+                Obstacle::Service => "service",
+                Obstacle::Forbidden => "forbidden",
+            },
+        }
+    }
+
+    /// Reads a request that has no answer.
+    pub(super) fn of_error(error: &SendError) -> Self {
+        let (obstacle, asked) = match error {
+            SendError::Gateway(error) => match &error.reason {
+                GatewayReason::Credentials(note) | GatewayReason::Denied(note) => {
+                    (Obstacle::Refused, note.retry_after)
+                }
+                GatewayReason::Busy(note) | GatewayReason::Status(_, note) => {
+                    (Obstacle::Upstream, note.retry_after)
+                }
+                _ => (Obstacle::Unreachable, None),
+            },
+            SendError::OriginTls { .. } | SendError::Certificate(_) => (Obstacle::Refused, None),
+            SendError::Timeout { .. } => (Obstacle::Upstream, None),
+            SendError::Broken { .. } => (Obstacle::Unreachable, None),
+        };
+        Self::Failed { obstacle, asked, detail: format!("{error}; {}", error.what_to_change()) }
+    }
+}
+
+impl Uplink {
+    /// Joins a route and the connections for it.
+    pub fn new(agent: Agent, route: Route, channels: Channels) -> Self {
+        let form = match &route {
+            Route::LogAnalyticsAgent(workspace) => {
+                Form::LogAnalyticsAgent { workspace: workspace.id().to_owned() }
+            }
+            Route::DataCollector(..) => Form::DataCollector,
+            Route::LogsIngestion(..) => Form::LogsIngestion,
+        };
+        Self { form, agent, route, channels }
+    }
+
+    pub(super) fn form(&self) -> &Form {
+        &self.form
+    }
+
+    pub(super) fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// Returns whether records of this table can be sent at all.
+    pub(super) fn has_place_for(&self, table: &Table) -> bool {
+        match &self.route {
+            Route::LogsIngestion(settings, _) => settings.stream(table).is_some(),
+            Route::LogAnalyticsAgent(_) | Route::DataCollector(..) => true,
+        }
+    }
+
+    /// A new token is asked for before the next request.
+    pub(super) fn forget_token(&mut self) {
+        if let Route::LogsIngestion(_, token) = &mut self.route {
+            token.forget();
+        }
+    }
+
+    /// Sends a parcel once. `retries` is how often it, or one before it, has failed in a row.
+    pub(super) async fn send(&mut self, table: &Table, parcel: &Parcel, retries: u32) -> Outcome {
+        let request_id = Uuid::new_v4();
+        let outgoing = match &mut self.route {
+            Route::LogAnalyticsAgent(workspace) => match &parcel.file_path {
+                Some(file_path) => {
+                    let log = log_analytics_agent::Log { table, file_path };
+                    let upload = blob::Upload { workspace, agent: &self.agent, log, form: &self.form };
+                    return upload.send(&mut self.channels, parcel, retries).await;
+                }
+                None => log_analytics_agent::post_items(workspace, &self.agent, parcel, request_id, retries),
+            },
+            Route::DataCollector(workspace, key) => {
+                data_collector::post(workspace, key, table, parcel, now())
+            }
+            Route::LogsIngestion(settings, token) => {
+                let token = match token.current(&mut self.channels).await {
+                    Ok(token) => token,
+                    Err(failure) => return no_token(&failure),
+                };
+                let Some(stream) = settings.stream(table) else {
+                    let detail = format!("no stream takes {table}");
+                    return Outcome::Answered { verdict: Verdict::Bisect, detail };
+                };
+                logs_ingestion::post(&settings.endpoint, &settings.rule, &stream, &token, parcel, request_id)
+            }
+        };
+        exchange(&mut self.channels, &self.form, &outgoing).await
+    }
+}
+
+/// Sends one request and reads its answer.
+async fn exchange(channels: &mut Channels, form: &Form, outgoing: &Outgoing) -> Outcome {
+    match channels.send(outgoing, LONGEST_REQUEST).await {
+        Ok(answer) => judge(form, &answer, outgoing),
+        Err(error) => Outcome::of_error(&error),
+    }
+}
+
+/// Says what an answer means, to the courier and to the operator.
+pub(super) fn judge(form: &Form, answer: &Answer, outgoing: &Outgoing) -> Outcome {
+    let now = SystemTime::now();
+    let verdict = verdict(form, answer.status, retry_after(&answer.headers, now));
+    let mut detail = format!("{} answers {}", outgoing.host.name(), answer.status.as_u16());
+    if let Some(reason) = reason(&answer.body) {
+        detail.push_str(": ");
+        detail.push_str(&reason);
+    }
+    detail.push_str(advice(answer.status));
+    if let Some(skew) = answer.date.and_then(|date| skew(now, date)).filter(|skew| *skew > LARGEST_SKEW) {
+        let skew = humantime::format_duration(Duration::from_secs(skew.as_secs()));
+        detail.push_str(&format!("; this machine's clock is off by {skew}: set it"));
+    }
+    Outcome::Answered { verdict, detail }
+}
+
+fn advice(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "; look at tenant, client and its secret or certificate",
+        403 => {
+            "; look at the workspace's ID and key, at the onboarding, or at the application's role (Monitoring Metrics Publisher) on the rule; a new right takes up to 30 minutes"
+        }
+        404 => "; look at the endpoint, the rule and its streams; a new workspace takes a while",
+        _ => "",
+    }
+}
+
+/// Returns how far two clocks are apart.
+pub fn skew(one: SystemTime, other: SystemTime) -> Option<Duration> {
+    one.duration_since(other).or_else(|_| other.duration_since(one)).ok()
+}
+
+fn no_token(failure: &TokenFailure) -> Outcome {
+    match failure {
+        TokenFailure::Send(error) => Outcome::of_error(error),
+        TokenFailure::Answer { wait, .. } => {
+            Outcome::Failed { obstacle: Obstacle::Forbidden, asked: *wait, detail: failure.to_string() }
+        }
+    }
+}
+
+pub(super) fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_microsecond())
+}
