@@ -1,15 +1,19 @@
 //! The checker itself: it finds what it must, and only that.
 
-use super::*;
+use super::PLAN;
+use super::plan::Import;
+use super::plan::is_long;
+use super::source_text::tokens;
+use super::source_text::without_tests;
 
 fn found(file: &str, text: &str) -> Vec<(String, usize)> {
     let module: Vec<String> = file.split('/').map(str::to_owned).collect();
-    let imports = imports_of(file, &module, text).into_iter();
+    let imports = PLAN.imports_of(file, &module, text).into_iter();
     imports.map(|i| (i.to, i.place.rsplit(':').next().unwrap().parse().unwrap())).collect()
 }
 
 fn verdict(from: &str, to: &str) -> Result<(), String> {
-    judge(&Import { from: from.to_owned(), to: to.to_owned(), place: "here:1".to_owned() })
+    PLAN.judge(&Import { from: from.to_owned(), to: to.to_owned(), place: "here:1".to_owned() })
 }
 
 /// A file's module, its text, and the modules and lines that are to be found in it.
@@ -117,7 +121,7 @@ fn a_pure_module_may_name_values_but_nothing_that_acts() {
         "use http::header::HOST; let asynchronous = 1; let files = profile;",
     ];
     for text in pure {
-        assert_eq!(impurities(text), [], "{text}");
+        assert_eq!(PLAN.impurities(text), [], "{text}");
     }
     let impure = [
         ("async fn f() {}", "async"),
@@ -137,7 +141,7 @@ fn a_pure_module_may_name_values_but_nothing_that_acts() {
         ("#[cfg(not(test))]\nuse std::fs;", "std::fs"),
     ];
     for (text, word) in impure {
-        assert!(impurities(text).iter().any(|(found, _)| *found == word), "{word}: {text}");
+        assert!(PLAN.impurities(text).iter().any(|(found, _)| *found == word), "{word}: {text}");
     }
 }
 

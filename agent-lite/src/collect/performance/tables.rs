@@ -126,6 +126,19 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_could_not_be_read_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table");
+        let (mut table, mut buffer) = (TableFile::new(path.clone()), Buffer::new());
+        // A folder can be opened and not be read.
+        fs::create_dir(&path).unwrap();
+        assert!(table.read(&mut buffer).is_none());
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, "x").unwrap();
+        assert_eq!(table.read(&mut buffer), Some(&b"x"[..]));
+    }
+
+    #[test]
     fn of_a_table_beyond_the_bound_the_whole_lines_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table");

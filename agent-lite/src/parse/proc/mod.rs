@@ -14,3 +14,6 @@ pub mod reading;
 pub mod release;
 pub mod system;
 mod words;
+
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,7 @@ async fn processors_and_disks_that_come_and_go_do_not_disturb_the_others() {
     sampler.begin(begun).await;
 
     machine.write("proc/stat", "cpu 20 0 0 40\ncpu0 20 0 0 40\ncpu2 5 0 0 5\n");
-    machine.write("proc/diskstats", &format!("{}{}", disk("sdb", 7), disk("sda", 150)));
+    machine.write("proc/diskstats", &format!("{}{}{}", disk("sdb", 7), disk("sda", 150), disk("sda1", 150)));
     let (rows, lost) = sample(&mut sampler, begun, 10).await;
     assert_eq!(lost, 0);
     assert_eq!(value(&rows, "0", "% User Time"), Some(25.0));

@@ -156,7 +156,7 @@ async fn what_a_sampling_of_each_object_costs() {
         sampler.begin(Instant::now()).await;
         let mut frames = Frames::default();
         let ticks = || {
-            let text = fs::read("/proc/self/schedstat").unwrap();
+            let text = fs::read("/proc/thread-self/schedstat").unwrap();
             String::from_utf8(text).unwrap().split(' ').next().unwrap().parse::<u64>().unwrap()
         };
         let before = ticks();
