@@ -6,6 +6,7 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
 use std::io;
+use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
 use std::os::unix::fs::OpenOptionsExt;
@@ -44,7 +45,8 @@ pub(super) fn recover(
 ) -> Result<(Store, File), SpoolError> {
     let folder = settings.folder.clone();
     let failed = |source| SpoolError::Disk { path: folder.clone(), source };
-    settings.segment = settings.segment.clamp(SMALLEST_SEGMENT, LARGEST_SEGMENT);
+    // A full queue loses a segment at a time, so that is never more than a quarter of it.
+    settings.segment = settings.segment.min(settings.cap / 4).clamp(SMALLEST_SEGMENT, LARGEST_SEGMENT);
     let disk = Disk::new(&folder).map_err(failed)?;
     let lock = lock(&disk.path(layout::LOCK))?;
     let mut store = Store::new(settings, disk, tally);
@@ -63,6 +65,15 @@ fn lock(path: &Path) -> Result<File, SpoolError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(SpoolError::InUse(path.parent().unwrap_or(path).to_owned())),
         Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Reads a file that has a number in it, or nothing.
+fn read_small(path: &Path) -> String {
+    let mut text = String::new();
+    match File::open(path).and_then(|file| file.take(32).read_to_string(&mut text)) {
+        Ok(_) => text,
+        Err(_) => String::new(),
     }
 }
 
@@ -102,6 +113,7 @@ impl Store {
             let folder = self.disk.folder().display().to_string();
             self.trouble(format_args!("{folder}: cannot be synced: {error}"));
         }
+        self.index.sort();
         for number in sent {
             self.find_progress(number);
         }
@@ -112,7 +124,7 @@ impl Store {
         let (Some(place), 0..=LARGEST_FILE) = (self.index.place(table), length) else {
             return self.set_file_aside(name, number, table);
         };
-        self.index.insert(Entry { number, bytes: length as u32, records, table: place });
+        self.index.push(Entry { number, bytes: length as u32, records, table: place });
         self.books.add(length, records.into());
     }
 
@@ -192,7 +204,7 @@ impl Store {
 
     fn find_progress(&mut self, number: u64) {
         let path = self.disk.path(&layout::sent(number));
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = read_small(&path);
         match (self.index.find(number), text.trim_end().parse::<u32>()) {
             (Some(entry), Ok(delivered)) => {
                 self.progress.insert(number, delivered.min(entry.records));
@@ -215,7 +227,7 @@ impl Store {
     /// Begins beyond every number that may have been used. When nothing says which, the time does: in
     /// seconds, it outruns a queue that makes less than a segment a second on average.
     fn begin_numbers(&mut self, highest: Option<u64>) {
-        let text = fs::read_to_string(self.disk.path(layout::NEXT_NUMBER)).unwrap_or_default();
+        let text = read_small(&self.disk.path(layout::NEXT_NUMBER));
         let clock =
             || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.as_secs());
         let claimed = text.trim_end().parse().ok().filter(|claimed| *claimed <= u64::MAX / 2);

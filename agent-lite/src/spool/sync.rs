@@ -46,7 +46,9 @@ pub(super) struct Work {
 impl Store {
     /// Closes what is old enough and decides what is due.
     pub(super) fn plan(&mut self, now: Instant) -> Plan {
-        while let Some(at) = self.open.iter().position(|open| now >= open.born + self.settings.seal_after) {
+        while let Some(at) =
+            self.open.iter().position(|open| now >= after(open.born, self.settings.seal_after))
+        {
             self.close(at);
         }
         self.flow.wake = false;
@@ -55,14 +57,14 @@ impl Store {
         }
         let sync = match self.flow.unsynced_since {
             _ if !self.sealing.is_empty() || self.flow.wanted > self.flow.synced => Some(now),
-            Some(since) => Some(since + self.settings.sync),
+            Some(since) => Some(after(since, self.settings.sync)),
             None => None,
         };
         let sync = sync.map(|due| self.flow.again.map_or(due, |again| due.max(again)));
         if sync.is_some_and(|due| due <= now) {
             return Plan::Sync(self.begin(now));
         }
-        let seal = self.open.iter().map(|open| open.born + self.settings.seal_after).min();
+        let seal = self.open.iter().map(|open| after(open.born, self.settings.seal_after)).min();
         [sync, seal].into_iter().flatten().min().map_or(Plan::Idle, Plan::At)
     }
 
@@ -161,6 +163,11 @@ impl Inner {
         self.synced.notify_waiters();
         self.tender.notify_one();
     }
+}
+
+/// Adds a duration that somebody configured, however long.
+fn after(time: Instant, duration: Duration) -> Instant {
+    time.checked_add(duration).unwrap_or(time + Duration::from_secs(86_400))
 }
 
 /// Syncs one file after the other, and returns those that the disk does not have.
