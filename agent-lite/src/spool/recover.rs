@@ -13,7 +13,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::books::Numbers;
 use super::disk::Disk;
+use super::disk::Replace;
 use super::index::Entry;
 use super::layout;
 use super::layout::HEAD_BYTES;
@@ -50,9 +52,9 @@ pub(super) fn recover(
     let disk = Disk::new(&folder).map_err(failed)?;
     let lock = lock(&disk.path(layout::LOCK))?;
     let mut store = Store::new(settings, disk, tally);
-    let highest = store.take_stock().map_err(failed)?;
+    let (highest, mended) = store.take_stock().map_err(failed)?;
     store.fit();
-    store.begin_numbers(highest);
+    store.begin_numbers(highest, mended);
     store.find_reserve();
     Ok((store, lock))
 }
@@ -78,8 +80,8 @@ fn read_small(path: &Path) -> String {
 }
 
 impl Store {
-    /// Reads the folder, mends segments that were open, and returns the highest number.
-    fn take_stock(&mut self) -> io::Result<Option<u64>> {
+    /// Reads the folder and mends segments that were open; returns the highest number, and whether there were any.
+    fn take_stock(&mut self) -> io::Result<(Option<u64>, bool)> {
         let (mut unsealed, mut sent, mut numbers) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut highest = None;
         for file in fs::read_dir(self.disk.folder())? {
@@ -117,7 +119,7 @@ impl Store {
         for number in sent {
             self.find_progress(number);
         }
-        Ok(highest)
+        Ok((highest, mended))
     }
 
     fn found(&mut self, name: &Name, number: u64, table: &Table, records: u32, length: u64) {
@@ -226,15 +228,18 @@ impl Store {
 
     /// Begins beyond every number that may have been used. When nothing says which, the time does: in
     /// seconds, it outruns a queue that makes less than a segment a second on average.
-    fn begin_numbers(&mut self, highest: Option<u64>) {
+    fn begin_numbers(&mut self, highest: Option<u64>, mended: bool) {
         let text = read_small(&self.disk.path(layout::NEXT_NUMBER));
         let clock =
             || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.as_secs());
         let claimed = text.trim_end().parse().ok().filter(|claimed| *claimed <= u64::MAX / 2);
         let next: u64 = claimed.unwrap_or_else(clock).max(highest.map_or(1, |highest| highest + 1));
-        (self.numbers.next, self.numbers.claimed) = (next, next);
-        if let Ok(claimed) = claim(&self.disk, next) {
+        self.numbers = Numbers { next, claimed: next, durable: next, claiming: false };
+        // What was mended may be sent before the first sync.
+        let how = if mended { Replace::Synced } else { Replace::Unsynced };
+        if let Ok(claimed) = claim(&self.disk, next, how) {
             self.numbers.claimed = claimed;
+            self.numbers.durable = if mended { claimed } else { next };
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::time::Duration;
 use tokio::time::Instant;
 
 use super::disk::Disk;
+use super::disk::Replace;
 use super::layout;
 use super::queue::Inner;
 use super::store::Store;
@@ -84,15 +85,23 @@ impl Store {
             reserve.tried = Some(now);
         }
         let numbers = &mut self.numbers;
-        numbers.claiming = numbers.claimed.saturating_sub(numbers.next) < FEW_NUMBERS;
+        numbers.claiming = numbers.durable < numbers.next + FEW_NUMBERS;
         Work {
             files,
             sealing: self.sealing.iter().map(|open| open.entry.number).collect(),
             upto: self.flow.appended,
             names: std::mem::replace(&mut self.flow.new_names, false),
             reserve: fill,
-            claim: numbers.claiming.then_some(numbers.claimed),
+            claim: numbers.claiming.then_some(numbers.next),
         }
+    }
+
+    fn note_claim(&mut self, claimed: io::Result<Option<u64>>) -> io::Result<()> {
+        self.numbers.claiming = false;
+        if let Some(below) = claimed? {
+            (self.numbers.claimed, self.numbers.durable) = (below, below);
+        }
+        Ok(())
     }
 
     /// Seals, in the order of closing, what the disk has; says whether there was anything.
@@ -143,19 +152,17 @@ impl Inner {
     /// Does one sync; on a thread that may block.
     pub(super) fn sync(&self, work: &Work) {
         let disk = Arc::clone(&self.store().disk);
+        let claimed = work.claim.map(|from| claim(&disk, from, Replace::Synced)).transpose();
+        let claimed = self.store().note_claim(claimed);
         let (unsynced, mut outcome) = sync_files(&disk, work);
-        let sealed = self.store().seal_synced(work, &unsynced);
-        let names = work.names || sealed.as_ref().is_ok_and(|sealed| *sealed);
+        let sealed = claimed.and_then(|()| self.store().seal_synced(work, &unsynced));
+        let names = work.names || !matches!(sealed, Ok(false));
         outcome = outcome.and(sealed.map(|_| ()));
         if names {
             outcome = outcome.and(disk.sync_folder());
         }
         let filled = work.reserve.map(|bytes| disk.fill_reserve(bytes).is_ok());
-        // An error is met again, and said, by the append that needs a number.
-        let claimed = work.claim.and_then(|from| claim(&disk, from).ok());
         let mut store = self.store();
-        store.numbers.claiming = false;
-        store.numbers.claimed = claimed.unwrap_or(store.numbers.claimed);
         store.finish(work, &unsynced, outcome);
         store.reserve.held |= filled == Some(true);
         drop(store);
