@@ -187,20 +187,19 @@ impl Store {
         if !no_space(&error) {
             return Err(self.refuse(error));
         }
-        if self.give_up_reserve() {
-            let folder = self.disk.folder().display().to_string();
-            self.trouble(format_args!(
-                "{folder}: {error}; the reserve is given up, make room or lower the cap"
-            ));
-            return Ok(());
-        }
         if self.settings.when_full == WhenFull::DropOldest && *drops < MOST_DROPS {
             *drops += 1;
             if self.drop_oldest(Victims::Sealed).unwrap_or(false) {
                 let folder = self.disk.folder().display().to_string();
-                self.trouble(format_args!("{folder}: {error}; the oldest records are dropped"));
+                let advice =
+                    "the oldest records are dropped before the cap is reached, make room or lower the cap";
+                self.trouble(format_args!("{folder}: {error}; {advice}"));
                 return Ok(());
             }
+        }
+        // As long as there is something to remove, the reserve is for that.
+        if self.index.victim().is_none() && self.give_up_reserve() {
+            return Ok(());
         }
         Err(self.refuse(error))
     }

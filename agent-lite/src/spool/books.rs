@@ -11,6 +11,8 @@ use crate::counters::WorkspaceTally;
 pub(super) struct Numbers {
     pub(super) next: u64,
     pub(super) claimed: u64,
+    /// What of that the disk has; a segment is not sealed before the disk has its number.
+    pub(super) durable: u64,
     /// Whether a sync is claiming more.
     pub(super) claiming: bool,
 }

@@ -57,6 +57,18 @@ impl Index {
         row.insert(at, entry);
     }
 
+    /// Adds a segment behind all others; [`Self::sort`] follows.
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.row(entry.table).push_back(entry);
+    }
+
+    /// Brings segments that were pushed into their order.
+    pub(super) fn sort(&mut self) {
+        for row in [&mut self.urgent, &mut self.normal] {
+            row.make_contiguous().sort_unstable_by_key(|entry| entry.number);
+        }
+    }
+
     /// Returns the segment to send, the same one until it is removed; none of these tables.
     pub(super) fn next(&mut self, except: &[Table]) -> Option<Entry> {
         let may = |entry: &Entry| except.is_empty() || !except.contains(self.table(entry.table));

@@ -46,17 +46,18 @@ impl Name {
                 || matches!(Self::read(whole), Some(Self::Sent { .. }));
             return ours.then_some(Self::Leftover);
         }
-        let (digits, rest) = text.split_at_checked(DIGITS)?;
-        let number = digits.parse().ok().filter(|number| *number <= LARGEST_NUMBER)?;
-        let name = if rest == ".sent" {
+        let (number, rest) = text.split_at_checked(DIGITS)?;
+        let number = digits(number)?.parse().ok().filter(|number| *number <= LARGEST_NUMBER)?;
+        Some(if rest == ".sent" {
             Self::Sent { number }
         } else if let Some(rest) = rest.strip_suffix(".open") {
             Self::Open { number, table: rest.strip_prefix('-')?.parse().ok()? }
         } else {
             let (table, records) = rest.strip_suffix(".seg")?.strip_prefix('-')?.rsplit_once('-')?;
-            Self::Sealed { number, table: table.parse().ok()?, records: records.parse().ok()? }
-        };
-        (name.written() == text).then_some(name)
+            let plain = records == "0" || !records.starts_with('0');
+            let records = digits(records).filter(|_| plain)?.parse().ok()?;
+            Self::Sealed { number, table: table.parse().ok()?, records }
+        })
     }
 
     /// Returns the name as it stands in the folder.
@@ -68,6 +69,10 @@ impl Name {
             Self::Leftover => UNFINISHED.to_owned(),
         }
     }
+}
+
+fn digits(text: &str) -> Option<&str> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then_some(text)
 }
 
 /// Returns the name of an open segment.

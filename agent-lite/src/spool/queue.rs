@@ -139,11 +139,22 @@ impl Queue {
         self.wake(store);
     }
 
-    /// Seals what is open and waits until the disk has everything. Somebody must tend the queue meanwhile.
+    /// Seals what is open now and waits until it is on the disk and may be sent. Somebody must tend the queue meanwhile.
     pub async fn flush(&self) {
         self.seal();
-        let receipt = Receipt(self.0.store().flow.appended);
+        let (receipt, sealing) = {
+            let store = self.0.store();
+            let sealing: Vec<_> = store.sealing.iter().map(|open| open.entry.number).collect();
+            (Receipt(store.flow.appended), sealing)
+        };
         self.durable(receipt).await;
+        loop {
+            let synced = self.0.synced.notified();
+            if !self.0.store().sealing.iter().any(|open| sealing.contains(&open.entry.number)) {
+                return;
+            }
+            synced.await;
+        }
     }
 
     /// Waits for the next segment to send and returns it, the same one until it is removed or set aside.

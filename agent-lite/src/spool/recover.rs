@@ -6,13 +6,16 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
 use std::io;
+use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
+use super::books::Numbers;
 use super::disk::Disk;
+use super::disk::Replace;
 use super::index::Entry;
 use super::layout;
 use super::layout::HEAD_BYTES;
@@ -44,13 +47,14 @@ pub(super) fn recover(
 ) -> Result<(Store, File), SpoolError> {
     let folder = settings.folder.clone();
     let failed = |source| SpoolError::Disk { path: folder.clone(), source };
-    settings.segment = settings.segment.clamp(SMALLEST_SEGMENT, LARGEST_SEGMENT);
+    // A full queue loses a segment at a time, so that is never more than a quarter of it.
+    settings.segment = settings.segment.min(settings.cap / 4).clamp(SMALLEST_SEGMENT, LARGEST_SEGMENT);
     let disk = Disk::new(&folder).map_err(failed)?;
     let lock = lock(&disk.path(layout::LOCK))?;
     let mut store = Store::new(settings, disk, tally);
-    let highest = store.take_stock().map_err(failed)?;
+    let (highest, mended) = store.take_stock().map_err(failed)?;
     store.fit();
-    store.begin_numbers(highest);
+    store.begin_numbers(highest, mended);
     store.find_reserve();
     Ok((store, lock))
 }
@@ -66,9 +70,18 @@ fn lock(path: &Path) -> Result<File, SpoolError> {
     }
 }
 
+/// Reads a file that has a number in it, or nothing.
+fn read_small(path: &Path) -> String {
+    let mut text = String::new();
+    match File::open(path).and_then(|file| file.take(32).read_to_string(&mut text)) {
+        Ok(_) => text,
+        Err(_) => String::new(),
+    }
+}
+
 impl Store {
-    /// Reads the folder, mends segments that were open, and returns the highest number.
-    fn take_stock(&mut self) -> io::Result<Option<u64>> {
+    /// Reads the folder and mends segments that were open; returns the highest number, and whether there were any.
+    fn take_stock(&mut self) -> io::Result<(Option<u64>, bool)> {
         let (mut unsealed, mut sent, mut numbers) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut highest = None;
         for file in fs::read_dir(self.disk.folder())? {
@@ -102,17 +115,18 @@ impl Store {
             let folder = self.disk.folder().display().to_string();
             self.trouble(format_args!("{folder}: cannot be synced: {error}"));
         }
+        self.index.sort();
         for number in sent {
             self.find_progress(number);
         }
-        Ok(highest)
+        Ok((highest, mended))
     }
 
     fn found(&mut self, name: &Name, number: u64, table: &Table, records: u32, length: u64) {
         let (Some(place), 0..=LARGEST_FILE) = (self.index.place(table), length) else {
             return self.set_file_aside(name, number, table);
         };
-        self.index.insert(Entry { number, bytes: length as u32, records, table: place });
+        self.index.push(Entry { number, bytes: length as u32, records, table: place });
         self.books.add(length, records.into());
     }
 
@@ -192,7 +206,7 @@ impl Store {
 
     fn find_progress(&mut self, number: u64) {
         let path = self.disk.path(&layout::sent(number));
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = read_small(&path);
         match (self.index.find(number), text.trim_end().parse::<u32>()) {
             (Some(entry), Ok(delivered)) => {
                 self.progress.insert(number, delivered.min(entry.records));
@@ -214,15 +228,18 @@ impl Store {
 
     /// Begins beyond every number that may have been used. When nothing says which, the time does: in
     /// seconds, it outruns a queue that makes less than a segment a second on average.
-    fn begin_numbers(&mut self, highest: Option<u64>) {
-        let text = fs::read_to_string(self.disk.path(layout::NEXT_NUMBER)).unwrap_or_default();
+    fn begin_numbers(&mut self, highest: Option<u64>, mended: bool) {
+        let text = read_small(&self.disk.path(layout::NEXT_NUMBER));
         let clock =
             || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.as_secs());
         let claimed = text.trim_end().parse().ok().filter(|claimed| *claimed <= u64::MAX / 2);
         let next: u64 = claimed.unwrap_or_else(clock).max(highest.map_or(1, |highest| highest + 1));
-        (self.numbers.next, self.numbers.claimed) = (next, next);
-        if let Ok(claimed) = claim(&self.disk, next) {
+        self.numbers = Numbers { next, claimed: next, durable: next, claiming: false };
+        // What was mended may be sent before the first sync.
+        let how = if mended { Replace::Synced } else { Replace::Unsynced };
+        if let Ok(claimed) = claim(&self.disk, next, how) {
             self.numbers.claimed = claimed;
+            self.numbers.durable = if mended { claimed } else { next };
         }
     }
 

@@ -94,7 +94,7 @@ impl Segment {
         let mut store = self.queue.store();
         let Some(entry) = store.index.find(self.number) else { return };
         let path = store.disk.path(&store.sealed_name(entry));
-        let offset = good as u64 + HEAD_BYTES;
+        let offset = if head == &HEAD { good as u64 + HEAD_BYTES } else { 0 };
         let name = layout::damaged(self.number, &self.table, offset);
         let kept = if head != &HEAD {
             store.damaged.take(&path, &name)
@@ -104,8 +104,9 @@ impl Segment {
             store.damaged.keep(&name, rest, rest.len() as u64)
         };
         if records == 0 {
-            let _ = store.disk.remove(&store.sealed_name(entry));
+            let name = store.sealed_name(entry);
             store.lose(self.number);
+            store.remove_or_doom(name, entry.bytes.into());
         } else if let Err(error) =
             File::options().write(true).open(&path).and_then(|file| file.set_len(offset))
         {

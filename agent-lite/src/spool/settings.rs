@@ -19,7 +19,7 @@ pub struct QueueSettings {
     pub sync: Duration,
     /// How old an open segment may become.
     pub seal_after: Duration,
-    /// How large a segment may become, in bytes; at most 16 MiB.
+    /// How large a segment may become, in bytes; at most 16 MiB and a quarter of the cap.
     pub segment: u64,
 }
 

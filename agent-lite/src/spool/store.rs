@@ -78,9 +78,9 @@ pub(super) struct Store {
 }
 
 /// Claims some numbers from this one on, and returns the first that is not claimed.
-pub(super) fn claim(disk: &Disk, from: u64) -> io::Result<u64> {
+pub(super) fn claim(disk: &Disk, from: u64, how: Replace) -> io::Result<u64> {
     let below = from.saturating_add(CLAIM);
-    disk.replace(layout::NEXT_NUMBER, format!("{below}\n").as_bytes(), Replace::Synced)?;
+    disk.replace(layout::NEXT_NUMBER, format!("{below}\n").as_bytes(), how)?;
     Ok(below)
 }
 
@@ -98,7 +98,7 @@ impl Store {
             open: Vec::new(),
             sealing: VecDeque::new(),
             progress: BTreeMap::new(),
-            numbers: Numbers { next: 0, claimed: 0, claiming: false },
+            numbers: Numbers { next: 0, claimed: 0, durable: 0, claiming: false },
             reserve: Reserve { bytes: reserve, held: false, tried: None },
             flow: Flow::default(),
             failed_loads: 0,
@@ -115,7 +115,7 @@ impl Store {
             if self.numbers.claiming {
                 return Err(io::Error::other("the disk is too slow to claim numbers of segments"));
             }
-            self.numbers.claimed = claim(&self.disk, self.numbers.next)?;
+            self.numbers.claimed = claim(&self.disk, self.numbers.next, Replace::Unsynced)?;
         }
         self.numbers.next += 1;
         Ok(self.numbers.next - 1)

@@ -8,6 +8,7 @@ use tokio::time::Duration;
 use tokio::time::Instant;
 
 use super::disk::Disk;
+use super::disk::Replace;
 use super::layout;
 use super::queue::Inner;
 use super::store::Store;
@@ -46,7 +47,9 @@ pub(super) struct Work {
 impl Store {
     /// Closes what is old enough and decides what is due.
     pub(super) fn plan(&mut self, now: Instant) -> Plan {
-        while let Some(at) = self.open.iter().position(|open| now >= open.born + self.settings.seal_after) {
+        while let Some(at) =
+            self.open.iter().position(|open| now >= after(open.born, self.settings.seal_after))
+        {
             self.close(at);
         }
         self.flow.wake = false;
@@ -55,14 +58,14 @@ impl Store {
         }
         let sync = match self.flow.unsynced_since {
             _ if !self.sealing.is_empty() || self.flow.wanted > self.flow.synced => Some(now),
-            Some(since) => Some(since + self.settings.sync),
+            Some(since) => Some(after(since, self.settings.sync)),
             None => None,
         };
         let sync = sync.map(|due| self.flow.again.map_or(due, |again| due.max(again)));
         if sync.is_some_and(|due| due <= now) {
             return Plan::Sync(self.begin(now));
         }
-        let seal = self.open.iter().map(|open| open.born + self.settings.seal_after).min();
+        let seal = self.open.iter().map(|open| after(open.born, self.settings.seal_after)).min();
         [sync, seal].into_iter().flatten().min().map_or(Plan::Idle, Plan::At)
     }
 
@@ -82,15 +85,23 @@ impl Store {
             reserve.tried = Some(now);
         }
         let numbers = &mut self.numbers;
-        numbers.claiming = numbers.claimed.saturating_sub(numbers.next) < FEW_NUMBERS;
+        numbers.claiming = numbers.durable < numbers.next + FEW_NUMBERS;
         Work {
             files,
             sealing: self.sealing.iter().map(|open| open.entry.number).collect(),
             upto: self.flow.appended,
             names: std::mem::replace(&mut self.flow.new_names, false),
             reserve: fill,
-            claim: numbers.claiming.then_some(numbers.claimed),
+            claim: numbers.claiming.then_some(numbers.next),
         }
+    }
+
+    fn note_claim(&mut self, claimed: io::Result<Option<u64>>) -> io::Result<()> {
+        self.numbers.claiming = false;
+        if let Some(below) = claimed? {
+            (self.numbers.claimed, self.numbers.durable) = (below, below);
+        }
+        Ok(())
     }
 
     /// Seals, in the order of closing, what the disk has; says whether there was anything.
@@ -141,19 +152,17 @@ impl Inner {
     /// Does one sync; on a thread that may block.
     pub(super) fn sync(&self, work: &Work) {
         let disk = Arc::clone(&self.store().disk);
+        let claimed = work.claim.map(|from| claim(&disk, from, Replace::Synced)).transpose();
+        let claimed = self.store().note_claim(claimed);
         let (unsynced, mut outcome) = sync_files(&disk, work);
-        let sealed = self.store().seal_synced(work, &unsynced);
-        let names = work.names || sealed.as_ref().is_ok_and(|sealed| *sealed);
+        let sealed = claimed.and_then(|()| self.store().seal_synced(work, &unsynced));
+        let names = work.names || !matches!(sealed, Ok(false));
         outcome = outcome.and(sealed.map(|_| ()));
         if names {
             outcome = outcome.and(disk.sync_folder());
         }
         let filled = work.reserve.map(|bytes| disk.fill_reserve(bytes).is_ok());
-        // An error is met again, and said, by the append that needs a number.
-        let claimed = work.claim.and_then(|from| claim(&disk, from).ok());
         let mut store = self.store();
-        store.numbers.claiming = false;
-        store.numbers.claimed = claimed.unwrap_or(store.numbers.claimed);
         store.finish(work, &unsynced, outcome);
         store.reserve.held |= filled == Some(true);
         drop(store);
@@ -161,6 +170,11 @@ impl Inner {
         self.synced.notify_waiters();
         self.tender.notify_one();
     }
+}
+
+/// Adds a duration that somebody configured, however long.
+fn after(time: Instant, duration: Duration) -> Instant {
+    time.checked_add(duration).unwrap_or(time + Duration::from_secs(86_400))
 }
 
 /// Syncs one file after the other, and returns those that the disk does not have.

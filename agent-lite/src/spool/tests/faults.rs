@@ -15,7 +15,7 @@ pub(in crate::spool) struct Faults(Mutex<Broken>);
 pub(in crate::spool) struct Broken {
     /// Bytes that are free, if the disk is small.
     pub(in crate::spool) free: Option<u64>,
-    /// Whether a removal needs a free byte, as on a disk that copies on write.
+    /// Whether nothing can be removed before the reserve is, as on a full disk that copies on write.
     pub(in crate::spool) removal_needs_room: bool,
     /// Whether syncs fail.
     pub(in crate::spool) sync: bool,
@@ -70,11 +70,11 @@ impl Faults {
         if broken.remove {
             return Err(io::Error::other("the test removes nothing"));
         }
-        let needs_room = broken.removal_needs_room && !path.ends_with("reserve");
+        broken.removal_needs_room &= !path.ends_with("reserve");
+        if broken.removal_needs_room {
+            return Err(ErrorKind::StorageFull.into());
+        }
         if let Some(free) = &mut broken.free {
-            if needs_room && *free == 0 {
-                return Err(ErrorKind::StorageFull.into());
-            }
             *free += fs::metadata(path).map_or(0, |metadata| metadata.len());
         }
         Ok(())

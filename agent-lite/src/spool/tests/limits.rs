@@ -44,14 +44,19 @@ fn the_segment_that_is_being_sent_is_dropped_after_the_others() {
 #[test]
 fn of_a_segment_that_is_delivered_in_part_the_rest_is_counted_as_dropped() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = QueueSettings { cap: 400, ..settings(folder.path()) };
-    let (queue, tally) = open(&settings);
+    let settings = QueueSettings { cap: 4 * 258, segment: 258, ..settings(folder.path()) };
+    let (queue, _) = open(&settings);
     queue.append(&Table::Syslog, &records(0..10)).unwrap();
     settle(&queue);
     queue.mark(&queue.peek().unwrap(), 7);
-    queue.append(&Table::Syslog, &records(10..20)).unwrap();
+    drop(queue);
+    let (queue, tally) = open(&settings);
+    for first in 1..5 {
+        queue.append(&Table::Syslog, &records(10 * first..10 * first + 10)).unwrap();
+    }
     assert_eq!(losses(&tally), [(Loss::Dropped, 3)]);
-    assert_books(&queue, &tally, 258, 10);
+    assert_books(&queue, &tally, 4 * 258, 40);
+    assert!(!files(&settings.folder).iter().any(|name| name.ends_with(".sent")));
 }
 
 #[tokio::test]
@@ -64,7 +69,7 @@ async fn a_queue_that_blocks_refuses_and_says_when_there_is_room() {
     while queue.append(&Table::Syslog, &records([taken])).is_ok() {
         taken += 1;
     }
-    assert_eq!(taken, 15);
+    assert_eq!(taken, 14);
     queue.seal();
     while let Plan::Sync(work) = plan(&queue) {
         queue.0.sync(&work);
@@ -90,7 +95,7 @@ fn more_than_the_cap_at_once_is_refused_and_nothing_is_dropped_for_it() {
         let (queue, tally) = open(&settings);
         queue.append(&Table::Syslog, &records([1])).unwrap();
         let refused = queue.append(&Table::Syslog, &records(0..16));
-        assert!(matches!(refused, Err(AppendError::TooLarge(408))), "{refused:?}");
+        assert!(matches!(refused, Err(AppendError::TooLarge(448))), "{refused:?}");
         assert_books(&queue, &tally, HEAD + FRAME, 1);
         assert_eq!(losses(&tally), []);
     }
@@ -123,12 +128,18 @@ fn a_queue_that_is_in_use_is_not_opened_twice() {
 }
 
 #[test]
-fn a_full_disk_takes_the_reserve_then_the_oldest_records_and_never_half_an_append() {
+fn a_full_disk_costs_the_oldest_records_and_the_reserve_only_if_removing_them_takes_room() {
+    for removal_needs_room in [false, true] {
+        fill(removal_needs_room);
+    }
+}
+
+fn fill(removal_needs_room: bool) {
     let folder = tempfile::tempdir().unwrap();
     let settings = QueueSettings { segment: 150, cap: 10_000, ..settings(folder.path()) };
     let (queue, tally) = open(&settings);
     let disk = queue.0.store().disk.clone();
-    disk.faults.set(|broken| (broken.free, broken.removal_needs_room) = (Some(700), true));
+    disk.faults.set(|broken| (broken.free, broken.removal_needs_room) = (Some(700), removal_needs_room));
     for number in 0..100 {
         queue.append(&Table::Syslog, &records([3 * number, 3 * number + 1, 3 * number + 2])).unwrap();
         if number % 5 == 0 {
@@ -136,7 +147,7 @@ fn a_full_disk_takes_the_reserve_then_the_oldest_records_and_never_half_an_appen
         }
         assert_eq!(queue.state().bytes, on_disk(&settings).0);
     }
-    assert!(!settings.folder.join("reserve").exists());
+    assert_eq!(settings.folder.join("reserve").exists(), !removal_needs_room);
     let left = drain(&queue).remove(&Table::Syslog).unwrap();
     let dropped = tally.losses.count(Loss::Dropped) as i64;
     assert_eq!(left, (dropped..300).collect::<Vec<_>>());
