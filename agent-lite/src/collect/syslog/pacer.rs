@@ -25,7 +25,8 @@ pub(super) struct Pacer {
 impl Pacer {
     /// Notes what was just read, and returns how long to linger.
     pub(super) fn read(&mut self, now: Instant, records: u64) -> Option<Duration> {
-        let age = now.saturating_duration_since(*self.window.get_or_insert(now));
+        let begun = self.window.unwrap_or_else(|| now.checked_sub(WINDOW).unwrap_or(now));
+        let age = now.saturating_duration_since(begun);
         self.records += records;
         if age >= WINDOW {
             let in_window = u128::from(self.records) * WINDOW.as_micros() / age.as_micros();

@@ -295,6 +295,10 @@ async fn what_is_there_when_the_source_stops_is_taken() {
     let mut tcp = TcpStream::connect(tcp_of(&bound)).unwrap();
     tcp.write_all(b"<13>a: first\n").unwrap();
     rig.rows(1).await;
+    // Until both tasks wait for their sockets again; what comes from now on is seen when the source stops.
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
     UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"<13>a: by udp", udp_of(&bound)).unwrap();
     tcp.write_all(b"<13>a: by tcp\n<13>a: half").unwrap();
     let queue = rig.queue.clone();

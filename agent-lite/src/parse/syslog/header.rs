@@ -68,11 +68,13 @@ fn rfc5424<'a>(text: &'a str, clock: &mut Clock, received: Timestamp) -> Option<
     let data = structured_data(from_data);
     let after = from_data.get(data..).unwrap_or_default();
     let after = after.strip_prefix(' ').unwrap_or(after);
+    // rsyslog's own template of RFC 5424 writes the space behind a tag as well. More spaces are meant.
+    let after = after.strip_prefix(' ').filter(|text| !text.starts_with(' ')).unwrap_or(after);
     let written = if pid.is_none() && !matches!(process_id, "-" | "") {
         from_process_id
     } else if !matches!(message_id, "-" | "") {
         from_message_id
-    } else if from_data.starts_with('-') && data == 1 {
+    } else if is_nothing(from_data.get(..data).unwrap_or_default()) {
         after
     } else {
         from_data
@@ -91,6 +93,13 @@ fn rfc5424<'a>(text: &'a str, clock: &mut Clock, received: Timestamp) -> Option<
         front,
         message,
     })
+}
+
+/// Returns whether structured data says nothing of the message: none, or only the number that syslog-ng gives each
+/// message on its way (RFC 5424, 7.3.1).
+fn is_nothing(data: &str) -> bool {
+    let number = data.strip_prefix("[meta sequenceId=\"").and_then(|rest| rest.strip_suffix("\"]"));
+    data == "-" || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Returns the length of structured data at the beginning; 0 if there is none that is well-formed.

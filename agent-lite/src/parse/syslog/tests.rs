@@ -41,7 +41,10 @@ fn read(bytes: &[u8], sender: Sender<'_>) -> (Outcome, Frames) {
     (outcome, frames)
 }
 
-fn check(form: Form, sender: Sender<'_>, cases: &[(&str, (&str, i64, &str, &str, i64, &str))]) {
+/// A [`Row`] as it is written in a table.
+type Wanted<'a> = (&'a str, i64, &'a str, &'a str, i64, &'a str);
+
+fn check(form: Form, sender: Sender<'_>, cases: &[(&str, Wanted<'_>)]) {
     for (message, (level, age, host, process, pid, text)) in cases {
         let (outcome, frames) = read(message.as_bytes(), sender);
         assert_eq!(outcome, Outcome::Written { form, text: Text::Valid }, "{message}");
@@ -145,6 +148,16 @@ fn a_message_of_rfc_5424_is_read_and_what_has_no_column_stays_in_front() {
             "<34>1 - - app - - no structured data",
             ("auth.crit", 0, "192.0.2.7", "app", -1, "no structured data"),
         ),
+        (
+            "<34>1 - h app 1 - [meta sequenceId=\"7\"] by syslog-ng",
+            ("auth.crit", 0, "h", "app", 1, "by syslog-ng"),
+        ),
+        (
+            "<34>1 - h app 1 - [meta sequenceId=\"7\" sysUpTime=\"1\"] x",
+            ("auth.crit", 0, "h", "app", 1, "[meta sequenceId=\"7\" sysUpTime=\"1\"] x"),
+        ),
+        ("<34>1 - h app 1 - -   indented", ("auth.crit", 0, "h", "app", 1, "  indented")),
+        ("<34>1 - h app 1 - -  by rsyslog", ("auth.crit", 0, "h", "app", 1, "by rsyslog")),
         ("<34>1 - h app 1 - -", ("auth.crit", 0, "h", "app", 1, "")),
     ];
     check(Form::Rfc5424, REMOTE, &cases);
