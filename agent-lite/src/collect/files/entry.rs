@@ -1,0 +1,187 @@
+//! One content that is read, has been read or will be.
+
+use std::fs::File;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use super::identity;
+use super::identity::HEAD;
+use super::identity::Head;
+use super::identity::Identity;
+use super::identity::Mark;
+use super::inflate::Inflating;
+use crate::parse::lines::Discard;
+use crate::parse::lines::Units;
+
+/// Positions of one content that are kept: a copy made a moment ago is known by an older one.
+const MARKS: usize = 4;
+
+/// One content, and the file it is in while there is one.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) key: u64,
+    /// Where it was found first: this is what its records say.
+    pub(super) path: String,
+    pub(super) id: Identity,
+    /// The file's own beginning; the content's, unless the file is compressed.
+    pub(super) raw: Head,
+    pub(super) content: Head,
+    pub(super) gzip: bool,
+    pub(super) position: u64,
+    /// Positions, the last one the current.
+    pub(super) marks: Vec<Mark>,
+    pub(super) discard: Discard,
+    /// Nothing more is expected of it.
+    pub(super) over: bool,
+    /// Where it is now.
+    pub(super) place: Option<PathBuf>,
+    /// No pattern finds it: it is read to its end because it was once known, and no longer.
+    pub(super) relic: bool,
+    /// It may be what rotation made of a known content; if it is not, it is none of ours.
+    pub(super) guess: bool,
+    pub(super) handle: Option<File>,
+    pub(super) inflating: Option<Box<Inflating>>,
+    /// What it is has been decided.
+    pub(super) sorted: bool,
+    pub(super) units: Option<Units>,
+    pub(super) size: u64,
+    pub(super) grew: Instant,
+    /// The largest size before.
+    pub(super) was: u64,
+    /// The size at which everything that can be read has been.
+    pub(super) read_to: Option<u64>,
+    /// What was read and is no whole record yet, should the file be truncated.
+    pub(super) kept: Vec<u8>,
+    /// The content that was in the same place before and may end in a record that goes on here.
+    pub(super) before: Option<u64>,
+    /// It vanished before it was read to its end; perhaps a copy turns up.
+    pub(super) doubt: bool,
+    pub(super) armed: bool,
+}
+
+impl Entry {
+    pub(super) fn new(key: u64, path: String, id: Identity, now: Instant) -> Self {
+        Self {
+            key,
+            path,
+            id,
+            raw: Head::default(),
+            content: Head::default(),
+            gzip: false,
+            position: 0,
+            marks: Vec::new(),
+            discard: Discard::Nothing,
+            over: false,
+            place: None,
+            relic: false,
+            guess: false,
+            handle: None,
+            inflating: None,
+            sorted: false,
+            units: None,
+            size: 0,
+            grew: now,
+            was: 0,
+            read_to: None,
+            kept: Vec::new(),
+            before: None,
+            doubt: false,
+            armed: false,
+        }
+    }
+
+    /// Returns whether there is a file with its bytes.
+    pub(super) fn has_file(&self) -> bool {
+        self.place.is_some() || self.handle.is_some()
+    }
+
+    /// Returns whether any of its bytes can still be had.
+    pub(super) fn is_live(&self) -> bool {
+        self.has_file() || !self.kept.is_empty()
+    }
+
+    /// Returns whether it has no place any more that a pattern finds, so that nobody should write to it.
+    pub(super) fn is_ending(&self) -> bool {
+        self.place.is_none() || self.relic
+    }
+
+    /// Returns whether a compressed file that was read has this inode no longer.
+    pub(super) fn is_refuted_by(&self, path: &Path) -> bool {
+        if !self.gzip || !self.over || self.has_file() {
+            return false;
+        }
+        let mut head = Vec::new();
+        let read = identity::open(path).and_then(|(file, _)| identity::read_at(&file, 0, HEAD, &mut head));
+        read.is_ok() && !self.raw.is_of(&head)
+    }
+
+    pub(super) fn quiet(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.grew)
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        self.marks.last().copied().unwrap_or_default()
+    }
+
+    /// Moves on to a mark.
+    pub(super) fn advance(&mut self, mark: Mark) {
+        self.position = mark.at;
+        if self.marks.last() != Some(&mark) {
+            if self.marks.len() >= MARKS {
+                self.marks.remove(0);
+            }
+            self.marks.push(mark);
+        }
+    }
+
+    pub(super) fn resize(&mut self, size: u64, now: Instant) {
+        if size != self.size {
+            self.was = self.was.max(self.size);
+            (self.size, self.grew) = (size, now);
+        }
+    }
+
+    /// Takes the file of another entry for this content.
+    pub(super) fn take_file(&mut self, of: Self) {
+        self.id = of.id;
+        self.raw = of.raw;
+        self.gzip = of.gzip;
+        self.place = of.place;
+        (self.relic, self.guess) = (of.relic, false);
+        self.handle = of.handle;
+        self.units = of.units;
+        self.size = of.size;
+        self.grew = of.grew;
+        self.armed = of.armed;
+        self.inflating = None;
+        self.read_to = None;
+        self.doubt = false;
+        self.kept = Vec::new();
+    }
+
+    /// Parts the content, which is known, from its file, which has another one now. Returns the content.
+    pub(super) fn part(&mut self, key: u64, now: Instant) -> Self {
+        let mut content = Self::new(key, self.path.clone(), Identity::default(), now);
+        content.sorted = true;
+        content.content = std::mem::take(&mut self.content);
+        content.position = std::mem::take(&mut self.position);
+        content.marks = std::mem::take(&mut self.marks);
+        content.discard = std::mem::take(&mut self.discard);
+        content.over = std::mem::take(&mut self.over);
+        content.kept = std::mem::take(&mut self.kept);
+        content.units = self.units.take();
+        content.size = content.position + content.kept.len() as u64;
+        content.doubt = !content.over && !self.gzip && self.was > content.size;
+        self.was = 0;
+        self.raw = Head::default();
+        self.inflating = None;
+        // A compressed file that is not what its head promised is read whole.
+        self.sorted = self.gzip;
+        self.read_to = None;
+        self.before = (!self.gzip).then_some(key);
+        self.grew = now;
+        content
+    }
+}

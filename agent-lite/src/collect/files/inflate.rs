@@ -1,0 +1,104 @@
+//! A compressed file as a content that is read from its beginning to its end once.
+
+use std::fs::File;
+use std::io;
+use std::io::BufReader;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+
+use flate2::read::MultiGzDecoder;
+
+use super::identity::HEAD;
+use crate::parse::lines::WINDOW;
+
+/// Bytes that are decompressed at most before others have their turn.
+const TURN: usize = 1024 * 1024;
+/// Bytes of compressed data that are read at once.
+const INPUT: usize = 16 * 1024;
+
+/// A file that is being decompressed.
+#[derive(Debug)]
+pub(super) struct Inflating {
+    decoder: MultiGzDecoder<BufReader<Cursor>>,
+    /// Where the bytes lie in the content.
+    at: u64,
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+/// What a turn gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inflated {
+    /// Not there yet.
+    Underway,
+    /// Bytes up to the end of the content.
+    Last,
+    /// Bytes, and there are more.
+    Some,
+}
+
+/// Reads from a position of its own, so that the handle can be shared.
+#[derive(Debug)]
+struct Cursor {
+    file: File,
+    at: u64,
+}
+
+impl Read for Cursor {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(into, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Inflating {
+    pub(super) fn new(file: &File) -> io::Result<Self> {
+        let cursor = Cursor { file: file.try_clone()?, at: 0 };
+        let decoder = MultiGzDecoder::new(BufReader::with_capacity(INPUT, cursor));
+        Ok(Self { decoder, at: 0, bytes: Vec::new(), ended: false })
+    }
+
+    /// Appends up to so many bytes from a position, which never goes back.
+    pub(super) fn read(&mut self, from: u64, most: usize, into: &mut Vec<u8>) -> io::Result<Inflated> {
+        let mut budget = TURN;
+        loop {
+            let skip =
+                usize::try_from(from.saturating_sub(self.at)).unwrap_or(usize::MAX).min(self.bytes.len());
+            self.bytes.drain(..skip);
+            self.at += skip as u64;
+            if self.ended || (self.at == from && self.bytes.len() >= most) {
+                break;
+            }
+            if budget == 0 {
+                return Ok(Inflated::Underway);
+            }
+            let begins = self.bytes.len();
+            self.bytes.resize(begins + budget.min(WINDOW), 0);
+            let count = self.decoder.read(self.bytes.get_mut(begins..).unwrap_or_default());
+            self.bytes.truncate(begins + *count.as_ref().unwrap_or(&0));
+            let count = count?;
+            self.ended = count == 0;
+            budget = budget.saturating_sub(count.max(1));
+        }
+        let shown = if self.at == from { self.bytes.len().min(most) } else { 0 };
+        into.extend_from_slice(self.bytes.get(..shown).unwrap_or_default());
+        Ok(if self.ended && shown == self.bytes.len() { Inflated::Last } else { Inflated::Some })
+    }
+}
+
+/// Returns whether a file begins as compressed ones do (RFC 1952).
+pub(super) fn is_compressed(head: &[u8]) -> bool {
+    head.starts_with(&[0x1f, 0x8b, 8])
+}
+
+/// Returns the beginning of the content and, modulo 2³², its length as the last member says (RFC 1952, `ISIZE`).
+pub(super) fn peek(file: &File, size: u64) -> io::Result<(Vec<u8>, u32)> {
+    let mut head = Vec::new();
+    MultiGzDecoder::new(BufReader::with_capacity(4096, Cursor { file: file.try_clone()?, at: 0 }))
+        .take(HEAD as u64)
+        .read_to_end(&mut head)?;
+    let mut length = [0; 4];
+    file.read_exact_at(&mut length, size.saturating_sub(4))?;
+    Ok((head, u32::from_le_bytes(length)))
+}

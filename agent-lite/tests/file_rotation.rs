@@ -1,0 +1,343 @@
+//! A real writer, real rotation, and a reader that is stopped and dropped in between.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::future::Future;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::task::Context as TaskContext;
+use std::task::Poll;
+use std::task::Waker;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use agent_lite::collect::files::Context;
+use agent_lite::collect::files::run;
+use agent_lite::collect::inlet::Inlet;
+use agent_lite::config::settings::Encoding;
+use agent_lite::config::settings::FilesSettings;
+use agent_lite::config::settings::ReadFrom;
+use agent_lite::config::settings::RecordStart;
+use agent_lite::config::settings::TimeForm;
+use agent_lite::counters::Counters;
+use agent_lite::counters::Loss;
+use agent_lite::record::Column;
+use agent_lite::record::Record;
+use agent_lite::record::frame_at;
+use agent_lite::spool::Queue;
+use agent_lite::spool::QueueSettings;
+use agent_lite::spool::WhenFull;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+/// How long a condition is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A folder of logs, a reader with a queue, and what has arrived.
+struct Stage {
+    folder: TempDir,
+    settings: FilesSettings,
+    counters: Counters,
+    queue: Queue,
+    arrived: Mutex<Vec<(String, String)>>,
+}
+
+/// A reader in a thread of its own.
+struct Running {
+    stop: CancellationToken,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Stage {
+    fn new(pattern: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("logs")).unwrap();
+        let settings = FilesSettings {
+            paths: vec![folder.path().join("logs").join(pattern).to_str().unwrap().to_owned()],
+            table: "App_CL".parse().unwrap(),
+            record: RecordStart::NewLine,
+            encoding: Encoding::Utf8,
+            from: ReadFrom::Beginning,
+            look: Duration::from_millis(400),
+            flush_after: Duration::from_secs(1),
+        };
+        let counters = Counters::new();
+        let queue = QueueSettings {
+            folder: folder.path().join("queue"),
+            cap: 1 << 30,
+            when_full: WhenFull::Block,
+            sync: Duration::from_millis(100),
+            seal_after: Duration::from_millis(100),
+            segment: 1 << 20,
+        };
+        let queue = Queue::open(queue, counters.workspace("w")).unwrap();
+        Self { folder, settings, counters, queue, arrived: Mutex::default() }
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.folder.path().join("logs")
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.logs().join(name)
+    }
+
+    fn positions(&self) -> PathBuf {
+        self.folder.path().join("state/positions/files.app.json")
+    }
+
+    fn task(&self, stop: &CancellationToken) -> impl Future<Output = ()> + Send + 'static {
+        let context = Context { state: self.folder.path().join("state"), source: "files.app".to_owned() };
+        let inlet = Inlet::new(vec![self.queue.clone()], self.counters.source("files.app"));
+        run(self.settings.clone(), context, inlet, stop.clone())
+    }
+
+    fn start(&self) -> Running {
+        let stop = CancellationToken::new();
+        let task = self.task(&stop);
+        let thread = thread::spawn(move || runtime().block_on(task));
+        Running { stop, thread }
+    }
+
+    /// Takes out of the queue what is there.
+    fn drain(&self) {
+        let mut context = TaskContext::from_waker(Waker::noop());
+        let mut arrived = self.arrived.lock().unwrap();
+        let mut bytes = Vec::new();
+        self.queue.seal();
+        while let Poll::Ready(segment) = pin!(self.queue.next()).poll(&mut context) {
+            runtime().block_on(segment.load(&mut bytes)).unwrap();
+            let mut rest = bytes.as_slice();
+            while let Ok(frame) = frame_at(rest) {
+                let record = Record::decode(frame.payload).unwrap();
+                let text = |column| record.text(column).unwrap().to_owned();
+                arrived.push((text(Column::RawData), text(Column::FilePath)));
+                rest = &rest[frame.length..];
+            }
+            self.queue.remove(&segment);
+        }
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.drain();
+        self.arrived.lock().unwrap().iter().map(|(text, _)| text.clone()).collect()
+    }
+
+    /// Waits until so many records have arrived.
+    fn wait(&self, count: usize) -> Vec<String> {
+        self.until(&format!("{count} records"), || self.texts().len() >= count);
+        self.texts()
+    }
+
+    fn until(&self, what: &str, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            let texts = self.texts();
+            let tail = &texts[texts.len().saturating_sub(5)..];
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{what}: {} records, {tail:?}; {:?}; {}",
+                texts.len(),
+                self.counters.losses(),
+                fs::read_to_string(self.positions()).unwrap_or_default()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the text stands in the positions so many times.
+    fn until_saved(&self, text: &str, times: usize) {
+        let holds =
+            || fs::read_to_string(self.positions()).unwrap_or_default().matches(text).count() == times;
+        self.until(&format!("{times} times {text} in the positions"), holds);
+    }
+
+    fn lost(&self, loss: Loss) -> u64 {
+        self.counters.source("files.app").losses.count(loss)
+    }
+}
+
+impl Running {
+    fn stop(self) {
+        self.stop.cancel();
+        self.thread.join().unwrap();
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn append(path: &Path, bytes: impl AsRef<[u8]>) {
+    let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(bytes.as_ref()).unwrap();
+}
+
+/// Every line once: what is missing and what is doubled.
+fn assert_each_once(texts: &[String], count: usize, what: &str) {
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for text in texts {
+        *times.entry(text).or_default() += 1;
+    }
+    let missing: Vec<_> = (0..count).map(line).filter(|line| !times.contains_key(line.as_str())).collect();
+    let doubled: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(missing.is_empty(), "{what}: {} missing: {:?} …", missing.len(), missing.iter().take(5));
+    assert!(doubled.is_empty(), "{what}: {} doubled: {:?} …", doubled.len(), doubled.iter().take(5));
+    assert_eq!(times.len(), count, "{what}");
+}
+
+fn line(number: usize) -> String {
+    format!("line {number:07} of a log that is rotated again and again")
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scheme {
+    Rename,
+    RenameAway,
+    Copy,
+    CopyCompressed,
+    RenameCompressed,
+}
+
+/// Shifts `app.log.1` and so on, as logrotate does, then rotates `app.log`.
+fn rotate(logs: &Path, scheme: Scheme, most: usize) {
+    let log = logs.join("app.log");
+    let zip = if matches!(scheme, Scheme::CopyCompressed | Scheme::RenameCompressed) { ".gz" } else { "" };
+    let name = |number: usize| logs.join(format!("app.log.{number}{zip}"));
+    for number in (1..most).rev() {
+        let _ = fs::rename(name(number), name(number + 1));
+    }
+    let first = logs.join("app.log.1");
+    match scheme {
+        Scheme::Rename => fs::rename(&log, &first).unwrap(),
+        Scheme::RenameAway => {
+            fs::create_dir_all(logs.join("../old")).unwrap();
+            fs::rename(&log, logs.join("../old/app.log.1")).unwrap();
+        }
+        Scheme::RenameCompressed => {
+            fs::rename(&log, &first).unwrap();
+            File::create(&log).unwrap();
+        }
+        Scheme::Copy | Scheme::CopyCompressed => {
+            fs::copy(&log, &first).unwrap();
+            OpenOptions::new().write(true).open(&log).unwrap().set_len(0).unwrap();
+        }
+    }
+}
+
+fn compress(logs: &Path) {
+    assert!(Command::new("gzip").arg("-f").arg(logs.join("app.log.1")).status().unwrap().success());
+}
+
+/// Writes numbered lines and rotates so many times.
+fn write_and_rotate(logs: &Path, scheme: Scheme, rotations: usize, lines: usize) {
+    let open = || OpenOptions::new().append(true).create(true).open(logs.join("app.log")).unwrap();
+    let mut file = open();
+    for number in 0..(rotations + 1) * lines {
+        if number % lines == 0 && number > 0 {
+            rotate(logs, scheme, rotations + 1);
+            // The writer notices a moment later that its file was renamed.
+            writeln!(file, "late {number}").unwrap();
+            file = open();
+            if matches!(scheme, Scheme::RenameCompressed | Scheme::CopyCompressed) {
+                compress(logs);
+            }
+        }
+        writeln!(file, "{}", line(number)).unwrap();
+        if number % 20 == 0 {
+            thread::sleep(Duration::from_millis(40));
+        }
+    }
+}
+
+fn thirty_rotations(scheme: Scheme, pattern: &str, restarts: bool) {
+    let stage = Stage::new(pattern);
+    let logs = stage.logs();
+    let (rotations, lines) = (30, 60);
+    let mut running = stage.start();
+    let done = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let done = done.clone();
+        thread::spawn(move || {
+            write_and_rotate(&logs, scheme, rotations, lines);
+            done.store(true, Ordering::Release);
+        })
+    };
+    while restarts && !done.load(Ordering::Acquire) {
+        thread::sleep(Duration::from_millis(170));
+        running.stop();
+        running = stage.start();
+    }
+    writer.join().unwrap();
+    let count = (rotations + 1) * lines + rotations;
+    stage.wait(count);
+    if matches!(scheme, Scheme::RenameCompressed | Scheme::CopyCompressed) {
+        stage.until_saved("\"gzip\":true", rotations);
+    }
+    // A line more makes the reader go over everything that lies there once more.
+    append(&stage.log("app.log"), "the end\n");
+    stage.until("the end", || stage.texts().iter().any(|text| text == "the end"));
+    running.stop();
+    let what = format!("{scheme:?} {pattern}");
+    let numbered: Vec<_> = stage.texts().into_iter().filter(|text| text.starts_with("line")).collect();
+    assert_each_once(&numbered, (rotations + 1) * lines, &what);
+    assert_eq!(stage.texts().len(), count + 1, "{what}");
+    assert_eq!(stage.lost(Loss::Unread), 0, "{what}");
+}
+
+#[test]
+fn thirty_renames_lose_and_double_nothing() {
+    thirty_rotations(Scheme::Rename, "app.log", false);
+}
+
+#[test]
+fn thirty_renames_within_the_pattern_lose_and_double_nothing() {
+    thirty_rotations(Scheme::Rename, "app.log*", false);
+}
+
+#[test]
+fn thirty_renames_into_another_folder_lose_and_double_nothing() {
+    thirty_rotations(Scheme::RenameAway, "app.log", false);
+}
+
+#[test]
+fn thirty_truncations_lose_and_double_nothing() {
+    thirty_rotations(Scheme::Copy, "app.log", false);
+}
+
+#[test]
+fn thirty_truncations_within_the_pattern_lose_and_double_nothing() {
+    thirty_rotations(Scheme::Copy, "app.log*", false);
+}
+
+#[test]
+fn thirty_compressed_copies_lose_and_double_nothing() {
+    thirty_rotations(Scheme::CopyCompressed, "app.log*", false);
+}
+
+#[test]
+fn thirty_compressed_renames_lose_and_double_nothing() {
+    thirty_rotations(Scheme::RenameCompressed, "app.log*", false);
+}
+
+#[test]
+fn thirty_renames_with_restarts_in_between_lose_and_double_nothing() {
+    thirty_rotations(Scheme::Rename, "app.log", true);
+}
+
+#[test]
+fn thirty_truncations_with_restarts_in_between_lose_and_double_nothing() {
+    thirty_rotations(Scheme::Copy, "app.log*", true);
+}
