@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 pub(super) use self::authority::Authority;
 pub(super) use self::gateway::FakeGateway;
@@ -20,11 +21,59 @@ pub(super) use self::origin::Reply;
 pub(super) use self::origin::Seen;
 use crate::config::settings::GatewaySettings;
 use crate::counters::Counters;
+use crate::transport::Agent;
 use crate::upload::gateways::Gateways;
 use crate::upload::roots::Roots;
+use crate::upload::topology::MachineFacts;
 
 /// How long a test waits for what must come.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A gateway that leads to an origin with a certificate for some names.
+pub(super) struct Stage {
+    pub(super) authority: Authority,
+    pub(super) gateway: FakeGateway,
+    pub(super) origin: FakeOrigin,
+}
+
+impl Stage {
+    pub(super) async fn new(
+        names: &[&str],
+        answering: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let authority = Authority::new("Azure");
+        let origin = FakeOrigin::start(authority.acceptor(names), answering).await;
+        let gateway = FakeGateway::start(Script::Lead(origin.address)).await;
+        Self { authority, gateway, origin }
+    }
+
+    pub(super) fn gateways(&self) -> Gateways {
+        gateways(&[self.gateway.value()])
+    }
+
+    pub(super) fn roots(&self) -> Roots {
+        roots(&self.authority)
+    }
+}
+
+pub(super) fn machine() -> MachineFacts {
+    let agent = Agent {
+        computer: "edge7".to_owned(),
+        agent_id: Uuid::nil(),
+        version: "0.1.0",
+        host_ip: "10.0.0.7".to_owned(),
+        machine_uuid: Uuid::nil().to_string(),
+    };
+    MachineFacts {
+        agent,
+        name: "edge7".to_owned(),
+        os_name: Some("Debian".to_owned()),
+        os_version: Some("12".to_owned()),
+        os_manufacturer: Some("SPI".to_owned()),
+        architecture: "x64".to_owned(),
+        container: false,
+    }
+}
 
 pub(super) fn settings(values: &[String], ca: Option<PathBuf>) -> GatewaySettings {
     GatewaySettings {
