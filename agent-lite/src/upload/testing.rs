@@ -4,13 +4,17 @@ mod authority;
 mod gateway;
 mod origin;
 
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
+use tokio::sync::OnceCell;
 use tokio::time::sleep;
 use tokio::time::timeout;
+use tracing::subscriber::DefaultGuard;
 use uuid::Uuid;
 
 pub(super) use self::authority::Authority;
@@ -21,8 +25,11 @@ pub(super) use self::origin::Reply;
 pub(super) use self::origin::Seen;
 use crate::config::settings::GatewaySettings;
 use crate::counters::Counters;
+use crate::events::Event;
 use crate::transport::Agent;
 use crate::upload::gateways::Gateways;
+use crate::upload::identity::Pair;
+use crate::upload::identity::make_pair;
 use crate::upload::roots::Roots;
 use crate::upload::topology::MachineFacts;
 
@@ -72,6 +79,48 @@ pub(super) fn machine() -> MachineFacts {
         os_manufacturer: Some("SPI".to_owned()),
         architecture: "x64".to_owned(),
         container: false,
+    }
+}
+
+/// Returns one of two pairs that are made once for all tests.
+pub(super) async fn pair(which: usize) -> Pair {
+    static PAIRS: [OnceCell<Pair>; 2] = [const { OnceCell::const_new() }; 2];
+    let made = PAIRS[which].get_or_init(async || make_pair("workspace", Uuid::nil()).await.unwrap()).await;
+    made.clone()
+}
+
+/// Keeps what is logged while it lives, on this thread.
+pub(super) struct Log {
+    lines: Arc<Mutex<Vec<u8>>>,
+    _guard: DefaultGuard,
+}
+
+impl Log {
+    pub(super) fn keep() -> Self {
+        let lines = Arc::<Mutex<Vec<u8>>>::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false);
+        let subscriber = subscriber.with_writer(move || Lines(writer.clone())).finish();
+        Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
+    }
+
+    /// Returns how often an event was said.
+    pub(super) fn count(&self, event: Event) -> usize {
+        let text = String::from_utf8_lossy(&lock(&self.lines)).into_owned();
+        text.matches(&format!("event_id={} ", event.id())).count()
+    }
+}
+
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        lock(&self.0).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 use std::time::SystemTime;
 
 use super::*;
+use crate::upload::testing::pair;
 
 const WORKSPACE: &str = "12345678-9abc-def0-1234-56789abcdef0";
 
@@ -15,7 +16,7 @@ async fn identity() -> Identity {
         domain: "opinsights.azure.com".to_owned(),
         update_endpoint: None,
         machine: machine_id(),
-        pair: make_pair(WORKSPACE, agent_id).await.unwrap(),
+        pair: pair(0).await,
     }
 }
 
@@ -45,7 +46,7 @@ async fn an_identity_is_read_back_and_is_only_for_its_owner() {
 
 #[tokio::test]
 async fn a_crash_at_any_step_of_a_renewal_leaves_a_pair_that_belongs_together() {
-    let (old, new) = (identity().await, identity().await.pair);
+    let (old, new) = (identity().await, pair(1).await);
     // Files that are there after each step of: key written, certificate written, key renamed, certificate renamed.
     let steps: [(&[(&str, &Pair)], &Pair, Option<&Pair>); 5] = [
         (&[(KEY, &old.pair), (CERTIFICATE, &old.pair)], &old.pair, None),
@@ -97,7 +98,7 @@ async fn what_cannot_be_read_is_named() {
 
 #[tokio::test]
 async fn a_certificate_is_old_after_two_thirds_of_its_life() {
-    let pair = identity().await.pair;
+    let pair = make_pair(WORKSPACE, Uuid::new_v4()).await.unwrap();
     let (begins, ends) = pair.validity().unwrap();
     let days = |days: u64| Duration::from_secs(days * 24 * 3600);
     assert_eq!(ends.duration_since(begins).unwrap(), days(365));

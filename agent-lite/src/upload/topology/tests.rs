@@ -5,13 +5,13 @@ use uuid::Uuid;
 
 use super::*;
 use crate::upload::https::Channels;
-use crate::upload::identity::make_pair;
 use crate::upload::testing::PATIENCE;
 use crate::upload::testing::Reply;
 use crate::upload::testing::Script;
 use crate::upload::testing::Seen;
 use crate::upload::testing::Stage;
 use crate::upload::testing::machine;
+use crate::upload::testing::pair;
 
 const WORKSPACE: &str = "12345678-9abc-def0-1234-56789abcdef0";
 const OMS: &str = "12345678-9abc-def0-1234-56789abcdef0.oms.opinsights.azure.com";
@@ -74,7 +74,7 @@ impl World {
         let shared = service.clone();
         let stage = Stage::new(&[OMS], move |seen| serve(&shared, seen)).await;
         let agent_id = Uuid::new_v4();
-        let old = make_pair(WORKSPACE, agent_id).await.unwrap();
+        let old = pair(0).await;
         service.lock().unwrap().known.push(old.der().unwrap().to_vec());
         let state = tempfile::tempdir().unwrap();
         let identity = Identity {
@@ -193,7 +193,7 @@ async fn a_renewal_that_fails_leaves_the_old_pair_and_one_that_is_in_doubt_leave
 #[tokio::test]
 async fn a_pending_pair_that_the_service_does_not_know_gives_way_to_the_old_one() {
     let world = World::new().await;
-    world.folder().propose(&make_pair(WORKSPACE, Uuid::new_v4()).await.unwrap()).unwrap();
+    world.folder().propose(&pair(1).await).unwrap();
     let (mut topology, identity) = world.topology();
     topology.turn().await;
     assert_eq!(identity.borrow().pair, world.old);
