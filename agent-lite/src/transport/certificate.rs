@@ -172,3 +172,6 @@ fn pem_of(der: &[u8]) -> String {
     text.push_str("\n-----END CERTIFICATE-----\n");
     text
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -80,7 +80,8 @@ mod tests {
             headers["authorization"],
             "SharedKey 1234a123-aa1a-123a-aaa1-a1a345aa6789:e3V1OEJHXB0mc4MuDf3ULMF8K/j7d+iHqyGNc6yqXzo="
         );
-        assert_eq!((&headers["log-type"], &headers["content-type"]), (&"App", &"application/json"));
+        assert_eq!(headers["log-type"], "App");
+        assert_eq!(headers["content-type"], "application/json");
         assert_eq!(headers["time-generated-field"], "CollectionTime");
         assert_eq!(outgoing.request.body(), &parcel.body);
     }

@@ -208,3 +208,6 @@ fn same_file(parcel: &mut Parcel, table: &Table, shape: &Shape<'_>, record: &Rec
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,7 @@ pub(super) fn write_iso(time: Timestamp, fraction: Fraction, out: &mut Vec<u8>) 
     let microsecond = Civil::of(time).microsecond;
     match fraction {
         Fraction::Exact if microsecond == 0 => {}
-        Fraction::Exact if microsecond % 1_000 != 0 => {
+        Fraction::Exact if !microsecond.is_multiple_of(1_000) => {
             out.push(b'.');
             digits(microsecond.into(), 6, out);
         }

@@ -4,17 +4,25 @@
 pub(super) fn write_text(text: &str, most: usize, out: &mut Vec<u8>) -> bool {
     out.push(b'"');
     let cut = text.len() > most;
-    match cut {
-        false => write_escaped(text, out),
-        true => {
-            let mark = if most >= CUT.len() { CUT } else { "" };
-            let kept = text.floor_char_boundary(most - mark.len());
-            write_escaped(text.get(..kept).unwrap_or_default(), out);
-            out.extend_from_slice(mark.as_bytes());
-        }
+    if cut {
+        let (kept, mark) = shorten(text, most);
+        write_escaped(kept, out);
+        out.extend_from_slice(mark.as_bytes());
+    } else {
+        write_escaped(text, out);
     }
     out.push(b'"');
     cut
+}
+
+/// Returns the whole characters of a text that fit in front of a mark, and the mark if it fits itself.
+pub(super) fn shorten(text: &str, most: usize) -> (&str, &'static str) {
+    let mark = if most >= CUT.len() { CUT } else { "" };
+    let mut end = (most - mark.len()).min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    (text.get(..end).unwrap_or_default(), mark)
 }
 
 /// What stands at the end of a text that was cut.

@@ -39,3 +39,6 @@ pub fn post(
         .secret_field("authorization", &format!("Bearer {}", token.expose()))
         .body(parcel.body.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use super::Agent;
 use super::Form;
 use super::squeeze::Encoding;
-use super::write::CUT;
+use super::write::shorten;
 use crate::record::Column;
 use crate::record::LARGEST_FIELD;
 use crate::record::Record;
@@ -14,7 +14,7 @@ mod field;
 mod legacy;
 mod syslog;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use self::columns::Names;
 
@@ -166,9 +166,8 @@ fn kind(table: &Table) -> Kind {
 fn write_line(record: &Record<'_>, most: usize, out: &mut Vec<u8>) -> Row {
     let Some(text) = record.text(Column::RawData) else { return Row::Nothing };
     let cut = text.len() > most;
-    let mark = if cut && most >= CUT.len() { CUT } else { "" };
-    let kept = if cut { text.floor_char_boundary(most - mark.len()) } else { text.len() };
-    out.extend_from_slice(text.as_bytes().get(..kept).unwrap_or_default());
+    let (kept, mark) = if cut { shorten(text, most) } else { (text, "") };
+    out.extend_from_slice(kept.as_bytes());
     out.extend_from_slice(mark.as_bytes());
     out.extend_from_slice(b"\r\n");
     cut.into()
