@@ -19,6 +19,8 @@ use crate::upload::testing::roots;
 use crate::upload::testing::until;
 
 const HOST: &str = "ws.ods.example";
+type Expected = fn(&TlsTrouble) -> bool;
+
 const SILENT: Duration = Duration::from_millis(150);
 
 async fn set_up(answering: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Stage {
@@ -121,7 +123,7 @@ async fn an_endless_answer_is_cut_and_its_connection_is_not_used_again() {
 async fn an_origin_that_is_not_azure_is_told_apart_and_gets_no_request() {
     let stage = set_up(|_| Reply::status(200, "", "")).await;
     let inspector = Authority::new("Corp Inspection");
-    let cases: [(_, fn(&TlsTrouble) -> bool, &str); 3] = [
+    let cases: [(_, Expected, &str); 3] = [
         (
             inspector.acceptor(&[HOST]),
             |trouble| matches!(trouble, TlsTrouble::UnknownIssuer { issuer } if issuer == "CN=Corp Inspection"),
@@ -135,7 +137,7 @@ async fn an_origin_that_is_not_azure_is_told_apart_and_gets_no_request() {
         (
             stage
                 .authority
-                .acceptor_with(&[HOST], |params| params.not_after = rcgen::date_time_ymd(2020, 1, 2)),
+                .acceptor_with(&[HOST], false, |params| params.not_after = rcgen::date_time_ymd(2020, 1, 2)),
             |trouble| matches!(trouble, TlsTrouble::Expired { until, .. } if until.starts_with("2020-01-02")),
             "clock",
         ),
@@ -152,6 +154,18 @@ async fn an_origin_that_is_not_azure_is_told_apart_and_gets_no_request() {
     stage.gateway.does(Script::Answer("HTTP/1.1 403 x\r\n\r\n"));
     let error = channels_of(&stage).send(&post(HOST, "x"), PATIENCE).await.unwrap_err();
     assert!(matches!(error, SendError::Gateway(_)) && !error.request_sent(), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_client_certificate_is_told_apart_although_the_handshake_was_over() {
+    let stage = set_up(|_| Reply::status(200, "", "")).await;
+    let origin = FakeOrigin::start(stage.authority.acceptor_with(&[HOST], true, |_| {}), |_| Reply::Silence);
+    let origin = origin.await;
+    stage.gateway.does(Script::Lead(origin.address));
+    let error = channels_of(&stage).send(&post(HOST, "x"), PATIENCE).await.unwrap_err();
+    let expected = TlsTrouble::Alert("CertificateRequired".to_owned());
+    assert!(matches!(&error, SendError::OriginTls { trouble, .. } if *trouble == expected), "{error}");
+    assert!(error.what_to_change().contains("onboard"), "{}", error.what_to_change());
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use super::*;
 use crate::upload::testing::pair;
 
+type Files<'a> = &'a [(&'a str, &'a Pair)];
+
 const WORKSPACE: &str = "12345678-9abc-def0-1234-56789abcdef0";
 
 async fn identity() -> Identity {
@@ -48,7 +50,7 @@ async fn an_identity_is_read_back_and_is_only_for_its_owner() {
 async fn a_crash_at_any_step_of_a_renewal_leaves_a_pair_that_belongs_together() {
     let (old, new) = (identity().await, pair(1).await);
     // Files that are there after each step of: key written, certificate written, key renamed, certificate renamed.
-    let steps: [(&[(&str, &Pair)], &Pair, Option<&Pair>); 5] = [
+    let steps: [(Files<'_>, &Pair, Option<&Pair>); 5] = [
         (&[(KEY, &old.pair), (CERTIFICATE, &old.pair)], &old.pair, None),
         (&[(KEY, &old.pair), (CERTIFICATE, &old.pair), (NEW_KEY, &new)], &old.pair, None),
         (

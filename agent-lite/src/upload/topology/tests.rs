@@ -27,6 +27,7 @@ struct Service {
     to_new: Option<Reply>,
 }
 
+type Fault = fn(&mut Service);
 type Shared = Arc<Mutex<Service>>;
 
 fn serve(service: &Mutex<Service>, seen: &Seen) -> Reply {
@@ -162,7 +163,7 @@ async fn a_renewed_certificate_is_proven_and_then_shown_by_everybody() {
 
 #[tokio::test]
 async fn a_renewal_that_fails_leaves_the_old_pair_and_one_that_is_in_doubt_leaves_both() {
-    let cases: [(fn(&mut Service), bool); 4] = [
+    let cases: [(Fault, bool); 4] = [
         (|service| service.renewal = Some(Reply::status(500, "", "")), false),
         // The service knows the new one, but its answer never came.
         (|service| service.renewal = Some(Reply::ThenClose(Vec::new())), true),
