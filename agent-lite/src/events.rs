@@ -50,6 +50,7 @@ events! {
     Renewed = 511 Info "the agent's certificate was renewed",
     NotRenewed = 512 Error "the agent's certificate could not be renewed",
     TopologyFailed = 513 Warn "the service did not take the topology request",
+    TopologyResumed = 514 Info "the service takes topology requests again",
     GatewayUp = 520 Info "a gateway serves again",
     GatewayDown = 521 Error "a gateway does not serve",
     GatewayChanged = 522 Warn "another gateway is used",

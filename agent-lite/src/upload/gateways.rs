@@ -115,7 +115,7 @@ impl Gateways {
         let plan = self.order().plan(Instant::now().into_std());
         let mut first = None;
         let probes_end = ends.min(Instant::now() + PROBE);
-        for (legs, ends) in [(plan.probes, probes_end), (plan.legs, ends)] {
+        for (legs, ends, probing) in [(plan.probes, probes_end, true), (plan.legs, ends, false)] {
             let mut untried = u32::try_from(legs.len()).unwrap_or(u32::MAX);
             for at in legs {
                 let left = ends.saturating_duration_since(Instant::now());
@@ -123,7 +123,8 @@ impl Gateways {
                 untried = untried.saturating_sub(1);
                 match self.try_one(at, target, share).await {
                     Ok(tunnel) => return Ok(tunnel),
-                    Err(error) if error.reason.is_verdict() => return Err(error),
+                    // A probe is for our own sake: the gateway that serves decides.
+                    Err(error) if !probing && error.reason.is_verdict() => return Err(error),
                     Err(error) => first = first.or(Some(error)),
                 }
             }

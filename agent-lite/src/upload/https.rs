@@ -40,6 +40,9 @@ pub const IDLE: Duration = Duration::from_secs(120);
 /// Most connections of one workspace; the hosts of blobs vary.
 pub const MOST_CHANNELS: usize = 4;
 
+/// How far the clocks may be apart (Microsoft, agent troubleshooting: more gives 403).
+pub const LARGEST_SKEW: Duration = Duration::from_secs(15 * 60);
+
 /// An origin's answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -186,4 +189,14 @@ impl Channels {
         let config = self.roots.client(pair)?;
         Ok(place.insert(config).clone())
     }
+}
+
+/// Returns how far off our clock is in words, if that is more than [`LARGEST_SKEW`].
+pub fn skew(ours: SystemTime, theirs: SystemTime) -> Option<String> {
+    let (apart, direction) = match ours.duration_since(theirs) {
+        Ok(ahead) => (ahead, "ahead"),
+        Err(error) => (error.duration(), "behind"),
+    };
+    let minutes = Duration::from_secs(apart.as_secs() / 60 * 60);
+    (apart > LARGEST_SKEW).then(|| format!("{} {direction}", humantime::format_duration(minutes)))
 }

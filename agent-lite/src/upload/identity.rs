@@ -12,6 +12,7 @@
 //! together, and says whether another is there to be tried.
 
 mod files;
+mod make;
 mod pair;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,8 @@ use serde::Deserialize;
 use serde::Serialize;
 use uuid::Uuid;
 
+pub(in crate::upload) use self::make::make_pair;
+pub(in crate::upload) use self::make::timestamp;
 pub use self::pair::Pair;
 use crate::upload::identity::files::read;
 use crate::upload::identity::files::remove;
@@ -83,6 +86,9 @@ pub enum IdentityError {
     /// No certificate and key belong together.
     #[error("{}: no certificate and key in it belong together; onboard this workspace again", .0.display())]
     NoPair(PathBuf),
+    /// The program ends.
+    #[error("the program was stopped in the middle of it")]
+    Stopped,
 }
 
 /// `identity.json`.

@@ -191,12 +191,10 @@ impl GatewayReason {
 
     /// Says whether the gateway itself does not serve: a status, or silence after CONNECT, may be due to the target.
     pub(super) fn is_down(&self) -> bool {
-        match self {
-            Self::Denied(_) | Self::Busy(_) | Self::Status(..) | Self::Timeout(GatewayPhase::Connect) => {
-                false
-            }
-            _ => true,
-        }
+        !matches!(
+            self,
+            Self::Denied(_) | Self::Busy(_) | Self::Status(..) | Self::Timeout(GatewayPhase::Connect)
+        )
     }
 
     /// Returns the label of the metric.

@@ -6,10 +6,13 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::upload::testing::Authority;
 use crate::upload::testing::FakeGateway;
+use crate::upload::testing::Log;
 use crate::upload::testing::PATIENCE;
 use crate::upload::testing::Script;
 use crate::upload::testing::gateways;
 use crate::upload::testing::settings;
+
+type Expected = fn(&GatewayReason) -> bool;
 
 const SILENT: Duration = Duration::from_millis(150);
 
@@ -35,7 +38,7 @@ async fn every_answer_has_a_reason_of_its_own_and_a_sentence_for_the_operator() 
     let gateway = FakeGateway::start(Script::Silence).await;
     let all = gateways(&[gateway.value()]);
     let denied = "HTTP/1.1 403 Forbidden\r\nproxy-status: la-gateway; error=http_request_denied; details=\"host_denied\"\r\nX-Request-ID: 7f3\r\n\r\n";
-    let cases: [(&str, fn(&GatewayReason) -> bool, &str); 9] = [
+    let cases: [(&str, Expected, &str); 9] = [
         ("HTTP/1.1 407 x\r\n\r\n", |r| matches!(r, GatewayReason::Credentials(_)), "user and password"),
         (denied, |r| matches!(r, GatewayReason::Denied(_)), "allow ws.ods.example"),
         ("HTTP/1.1 429 x\r\nRetry-After: 9\r\n\r\n", |r| matches!(r, GatewayReason::Busy(_)), "limits"),
@@ -96,7 +99,7 @@ async fn the_gateway_that_serves_is_used_until_the_first_is_looked_at_again_and_
     let sink = sink().await;
     let (first, second) =
         (FakeGateway::start(Script::Answer("")).await, FakeGateway::start(leads(&sink)).await);
-    let counters = Counters::new();
+    let (counters, log) = (Counters::new(), Log::keep());
     let values = [first.value(), second.value()];
     let settings = GatewaySettings { return_after: Duration::ZERO, ..settings(&values, None) };
     let both = Gateways::new(&settings, counters.clone()).unwrap();
@@ -109,10 +112,19 @@ async fn the_gateway_that_serves_is_used_until_the_first_is_looked_at_again_and_
     first.does(leads(&sink));
     twin.tunnel(&target(), PATIENCE).await.unwrap();
     assert_eq!((first.connections(), second.connections()), (3, 2));
+    let said = [Event::GatewayDown, Event::GatewayChanged, Event::GatewayUp].map(|event| log.count(event));
+    assert_eq!(said, [1, 2, 1], "only what changes is said");
     let text = counters.text();
     for row in ["{gateway=\"1\",outcome=\"broken\"} 2", "{gateway=\"1\",outcome=\"tunnel\"} 1"] {
         assert!(text.contains(row), "{text}");
     }
+
+    // What the first says while it is only looked at does not matter.
+    first.does(Script::Answer(""));
+    twin.tunnel(&target(), PATIENCE).await.unwrap();
+    first.does(Script::Answer("HTTP/1.1 407 x\r\n\r\n"));
+    twin.tunnel(&target(), PATIENCE).await.unwrap();
+    let before = first.connections();
 
     let later = GatewaySettings { return_after: PATIENCE, ..settings };
     first.does(Script::Answer(""));
@@ -120,7 +132,7 @@ async fn the_gateway_that_serves_is_used_until_the_first_is_looked_at_again_and_
     for _ in 0..3 {
         both.tunnel(&target(), PATIENCE).await.unwrap();
     }
-    assert_eq!(first.connections(), 4, "the second is used without a look at the first");
+    assert_eq!(first.connections(), before + 1, "the second is used without a look at the first");
 }
 
 #[tokio::test]
@@ -201,4 +213,43 @@ async fn each_scheme_at_the_other_ones_port_is_told_apart() {
     let error = outcome.expect_err("no tunnel");
     assert_eq!(error.reason, GatewayReason::Timeout(GatewayPhase::Tls));
     assert!(error.what_to_change().contains("http://"));
+}
+
+/// Whatever else the agent does, it can only go where these files go.
+#[test]
+fn only_one_file_connects_and_only_one_asks_for_names_and_none_reads_the_environments_proxies() {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+    let mut folders = vec![std::path::PathBuf::from(source)];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(source).unwrap().display().to_string();
+            match path.is_dir() {
+                true if !name.ends_with("tests") && !name.ends_with("testing") => folders.push(path),
+                false if !name.ends_with("tests.rs") && !name.ends_with("testing.rs") => {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+                    let marks = [
+                        "TcpStream::connect",
+                        "TcpSocket",
+                        "lookup_host",
+                        "SocketAddrs",
+                        "Resolver::",
+                        "_proxy\"",
+                        "_PROXY\"",
+                    ];
+                    found.extend(
+                        marks
+                            .iter()
+                            .filter(|mark| code.contains(**mark))
+                            .map(|mark| format!("{name} {mark}")),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    assert_eq!(found, ["upload/gateways/dial.rs TcpStream::connect", "upload/gateways/names.rs Resolver::"]);
 }

@@ -1,5 +1,6 @@
 //! One connection to an origin: TLS in a tunnel, HTTP/1.1 in that.
 
+use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -151,11 +152,19 @@ impl Connection {
     }
 
     fn broken(&self, error: &hyper::Error) -> Unanswered {
-        let cause = match std::error::Error::source(error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        };
-        Unanswered::Failed(SendError::Broken { origin: self.origin.clone(), request_sent: true, cause })
+        let origin = self.origin.clone();
+        let mut cause = error.to_string();
+        let mut inner = error.source();
+        while let Some(error) = inner {
+            // With TLS 1.3 a server refuses our certificate only after the handshake.
+            if let Some(TlsTrouble::Alert(alert)) = error.downcast_ref().map(TlsTrouble::of) {
+                let trouble = TlsTrouble::Alert(alert);
+                return Unanswered::Failed(SendError::OriginTls { origin, trouble });
+            }
+            cause = format!("{cause}: {error}");
+            inner = error.source();
+        }
+        Unanswered::Failed(SendError::Broken { origin, request_sent: true, cause })
     }
 }
 

@@ -13,31 +13,22 @@ use crate::upload::testing::PATIENCE;
 use crate::upload::testing::Reply;
 use crate::upload::testing::Script;
 use crate::upload::testing::Seen;
+use crate::upload::testing::Stage;
 use crate::upload::testing::gateways;
 use crate::upload::testing::roots;
 use crate::upload::testing::until;
 
 const HOST: &str = "ws.ods.example";
+type Expected = fn(&TlsTrouble) -> bool;
+
 const SILENT: Duration = Duration::from_millis(150);
 
-/// A gateway that leads to an origin with a certificate for [`HOST`].
-struct Stage {
-    authority: Authority,
-    gateway: FakeGateway,
-    origin: FakeOrigin,
+async fn set_up(answering: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Stage {
+    Stage::new(&[HOST, "other.example"], answering).await
 }
 
-impl Stage {
-    async fn new(answering: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        let authority = Authority::new("Azure");
-        let origin = FakeOrigin::start(authority.acceptor(&[HOST, "other.example"]), answering).await;
-        let gateway = FakeGateway::start(Script::Lead(origin.address)).await;
-        Self { authority, gateway, origin }
-    }
-
-    fn channels(&self) -> Channels {
-        Channels::new(gateways(&[self.gateway.value()]), roots(&self.authority), None)
-    }
+fn channels_of(stage: &Stage) -> Channels {
+    Channels::new(stage.gateways(), stage.roots(), None)
 }
 
 fn post(host: &str, body: &str) -> Outgoing {
@@ -54,8 +45,8 @@ fn post(host: &str, body: &str) -> Outgoing {
 #[tokio::test]
 async fn requests_to_one_host_share_one_connection_that_goes_through_the_gateway() {
     let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
-    let stage = Stage::new(move |seen| Reply::status(200, date, &String::from_utf8_lossy(&seen.body))).await;
-    let mut channels = stage.channels();
+    let stage = set_up(move |seen| Reply::status(200, date, &String::from_utf8_lossy(&seen.body))).await;
+    let mut channels = channels_of(&stage);
     for body in ["one", "", "three"] {
         let answer = channels.send(&post(HOST, body), PATIENCE).await.unwrap();
         assert_eq!((answer.status, &answer.body[..]), (StatusCode::OK, body.as_bytes()));
@@ -77,8 +68,8 @@ async fn requests_to_one_host_share_one_connection_that_goes_through_the_gateway
 #[tokio::test]
 async fn a_kept_connection_that_was_closed_is_replaced_once_and_quietly() {
     let answer = b"HTTP/1.1 204 x\r\n\r\n".to_vec();
-    let stage = Stage::new(move |_| Reply::ThenClose(answer.clone())).await;
-    let mut channels = stage.channels();
+    let stage = set_up(move |_| Reply::ThenClose(answer.clone())).await;
+    let mut channels = channels_of(&stage);
     for turn in 1..=3 {
         let answer = channels.send(&post(HOST, "x"), PATIENCE).await.unwrap();
         assert_eq!(answer.status, StatusCode::NO_CONTENT);
@@ -90,12 +81,12 @@ async fn a_kept_connection_that_was_closed_is_replaced_once_and_quietly() {
 #[tokio::test]
 async fn a_request_whose_bytes_were_taken_is_never_sent_again() {
     let first = Mutex::new(true);
-    let stage = Stage::new(move |_| match std::mem::take(&mut *first.lock().unwrap()) {
+    let stage = set_up(move |_| match std::mem::take(&mut *first.lock().unwrap()) {
         true => Reply::status(200, "", ""),
         false => Reply::ThenClose(Vec::new()),
     })
     .await;
-    let mut channels = stage.channels();
+    let mut channels = channels_of(&stage);
     channels.send(&post(HOST, "first"), PATIENCE).await.unwrap();
     let error = channels.send(&post(HOST, "second"), PATIENCE).await.unwrap_err();
     assert!(matches!(error, SendError::Broken { request_sent: true, .. }) && error.request_sent(), "{error}");
@@ -107,21 +98,21 @@ async fn a_request_whose_bytes_were_taken_is_never_sent_again() {
 
 #[tokio::test]
 async fn a_silent_origin_is_given_up_at_the_deadline_and_its_connection_with_it() {
-    let stage = Stage::new(|_| Reply::Silence).await;
-    let mut channels = stage.channels();
+    let stage = set_up(|_| Reply::Silence).await;
+    let mut channels = channels_of(&stage);
     let error = channels.send(&post(HOST, "x"), SILENT).await.unwrap_err();
     assert!(matches!(error, SendError::Timeout { phase: SendPhase::Answer, .. }), "{error}");
     let cut = b"HTTP/1.1 200 x\r\nContent-Length: 9\r\n\r\nhalf".to_vec();
-    let stage = Stage::new(move |_| Reply::Bytes(cut.clone())).await;
-    let error = stage.channels().send(&post(HOST, "x"), SILENT).await.unwrap_err();
+    let stage = set_up(move |_| Reply::Bytes(cut.clone())).await;
+    let error = channels_of(&stage).send(&post(HOST, "x"), SILENT).await.unwrap_err();
     assert!(matches!(error, SendError::Timeout { phase: SendPhase::Body, .. }), "{error}");
     assert!(error.request_sent());
 }
 
 #[tokio::test]
 async fn an_endless_answer_is_cut_and_its_connection_is_not_used_again() {
-    let stage = Stage::new(|_| Reply::status(200, "", &"x".repeat(LARGEST_ANSWER + 1))).await;
-    let mut channels = stage.channels();
+    let stage = set_up(|_| Reply::status(200, "", &"x".repeat(LARGEST_ANSWER + 1))).await;
+    let mut channels = channels_of(&stage);
     for turn in 1..=2 {
         let answer = channels.send(&post(HOST, "x"), PATIENCE).await.unwrap();
         assert_eq!((answer.body.len(), stage.origin.connections()), (LARGEST_ANSWER, turn));
@@ -130,9 +121,9 @@ async fn an_endless_answer_is_cut_and_its_connection_is_not_used_again() {
 
 #[tokio::test]
 async fn an_origin_that_is_not_azure_is_told_apart_and_gets_no_request() {
-    let stage = Stage::new(|_| Reply::status(200, "", "")).await;
+    let stage = set_up(|_| Reply::status(200, "", "")).await;
     let inspector = Authority::new("Corp Inspection");
-    let cases: [(_, fn(&TlsTrouble) -> bool, &str); 3] = [
+    let cases: [(_, Expected, &str); 3] = [
         (
             inspector.acceptor(&[HOST]),
             |trouble| matches!(trouble, TlsTrouble::UnknownIssuer { issuer } if issuer == "CN=Corp Inspection"),
@@ -146,7 +137,7 @@ async fn an_origin_that_is_not_azure_is_told_apart_and_gets_no_request() {
         (
             stage
                 .authority
-                .acceptor_with(&[HOST], |params| params.not_after = rcgen::date_time_ymd(2020, 1, 2)),
+                .acceptor_with(&[HOST], false, |params| params.not_after = rcgen::date_time_ymd(2020, 1, 2)),
             |trouble| matches!(trouble, TlsTrouble::Expired { until, .. } if until.starts_with("2020-01-02")),
             "clock",
         ),
@@ -154,15 +145,27 @@ async fn an_origin_that_is_not_azure_is_told_apart_and_gets_no_request() {
     for (acceptor, expected, change) in cases {
         let origin = FakeOrigin::start(acceptor, |_| Reply::status(200, "", "")).await;
         stage.gateway.does(Script::Lead(origin.address));
-        let error = stage.channels().send(&post(HOST, "x"), PATIENCE).await.unwrap_err();
+        let error = channels_of(&stage).send(&post(HOST, "x"), PATIENCE).await.unwrap_err();
         let SendError::OriginTls { trouble, .. } = &error else { panic!("{error}") };
         assert!(expected(trouble) && !error.request_sent(), "{trouble:?}");
         assert!(error.what_to_change().contains(change), "{}", error.what_to_change());
         assert_eq!(origin.seen().len(), 0);
     }
     stage.gateway.does(Script::Answer("HTTP/1.1 403 x\r\n\r\n"));
-    let error = stage.channels().send(&post(HOST, "x"), PATIENCE).await.unwrap_err();
+    let error = channels_of(&stage).send(&post(HOST, "x"), PATIENCE).await.unwrap_err();
     assert!(matches!(error, SendError::Gateway(_)) && !error.request_sent(), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_client_certificate_is_told_apart_although_the_handshake_was_over() {
+    let stage = set_up(|_| Reply::status(200, "", "")).await;
+    let origin = FakeOrigin::start(stage.authority.acceptor_with(&[HOST], true, |_| {}), |_| Reply::Silence);
+    let origin = origin.await;
+    stage.gateway.does(Script::Lead(origin.address));
+    let error = channels_of(&stage).send(&post(HOST, "x"), PATIENCE).await.unwrap_err();
+    let expected = TlsTrouble::Alert("CertificateRequired".to_owned());
+    assert!(matches!(&error, SendError::OriginTls { trouble, .. } if *trouble == expected), "{error}");
+    assert!(error.what_to_change().contains("onboard"), "{}", error.what_to_change());
 }
 
 #[tokio::test]
@@ -183,8 +186,8 @@ async fn only_so_many_connections_are_kept() {
 
 #[tokio::test]
 async fn a_connection_that_idles_is_closed_without_being_asked() {
-    let stage = Stage::new(|_| Reply::status(200, "", "")).await;
-    let mut channels = stage.channels();
+    let stage = set_up(|_| Reply::status(200, "", "")).await;
+    let mut channels = channels_of(&stage);
     channels.send(&post(HOST, ""), PATIENCE).await.unwrap();
     pass(IDLE / 2).await;
     channels.send(&post(HOST, ""), PATIENCE).await.unwrap();

@@ -11,6 +11,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::path::PathBuf;
 
 use crate::upload::identity::IdentityError;
 
@@ -39,7 +40,9 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, IdentityError> {
 
 /// Writes a file beside its place, waits for the disk, and puts it there.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
-    let beside = path.with_added_extension("tmp");
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".tmp");
+    let beside = PathBuf::from(beside);
     remove(&beside)?;
     let open = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY_FILE).open(&beside);
     let mut file = open.map_err(told(&beside))?;

@@ -1,1 +1,111 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+use std::time::SystemTime;
 
+use super::*;
+use crate::upload::testing::pair;
+
+type Files<'a> = &'a [(&'a str, &'a Pair)];
+
+const WORKSPACE: &str = "12345678-9abc-def0-1234-56789abcdef0";
+
+async fn identity() -> Identity {
+    let agent_id = Uuid::new_v4();
+    Identity {
+        agent_id,
+        workspace: WORKSPACE.to_owned(),
+        domain: "opinsights.azure.com".to_owned(),
+        update_endpoint: None,
+        machine: machine_id(),
+        pair: pair(0).await,
+    }
+}
+
+fn loaded(folder: &IdentityFolder) -> (Pair, Option<Pair>) {
+    let stored = folder.load().unwrap().unwrap();
+    (stored.identity.pair, stored.pending)
+}
+
+#[tokio::test]
+async fn an_identity_is_read_back_and_is_only_for_its_owner() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = IdentityFolder::new(state.path(), WORKSPACE);
+    assert!(folder.load().unwrap().is_none());
+    let identity = identity().await;
+    folder.save(&identity).unwrap();
+    let stored = folder.load().unwrap().unwrap();
+    assert_eq!(stored.identity.agent_id, identity.agent_id);
+    assert_eq!(stored.identity.domain, identity.domain);
+    assert_eq!((stored.identity.pair, stored.pending), (identity.pair, None));
+    let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("."), mode(KEY), mode(CERTIFICATE), mode(IDENTITY)), (0o700, 0o600, 0o600, 0o600));
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, [CERTIFICATE, KEY, IDENTITY]);
+}
+
+#[tokio::test]
+async fn a_crash_at_any_step_of_a_renewal_leaves_a_pair_that_belongs_together() {
+    let (old, new) = (identity().await, pair(1).await);
+    // Files that are there after each step of: key written, certificate written, key renamed, certificate renamed.
+    let steps: [(Files<'_>, &Pair, Option<&Pair>); 5] = [
+        (&[(KEY, &old.pair), (CERTIFICATE, &old.pair)], &old.pair, None),
+        (&[(KEY, &old.pair), (CERTIFICATE, &old.pair), (NEW_KEY, &new)], &old.pair, None),
+        (
+            &[(KEY, &old.pair), (CERTIFICATE, &old.pair), (NEW_KEY, &new), (NEW_CERTIFICATE, &new)],
+            &old.pair,
+            Some(&new),
+        ),
+        (&[(KEY, &new), (CERTIFICATE, &old.pair), (NEW_CERTIFICATE, &new)], &new, None),
+        (&[(KEY, &new), (CERTIFICATE, &new)], &new, None),
+    ];
+    for (at, (files, pair, pending)) in steps.into_iter().enumerate() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = IdentityFolder::new(state.path(), WORKSPACE);
+        folder.save(&old).unwrap();
+        for name in [KEY, CERTIFICATE] {
+            fs::remove_file(folder.path().join(name)).unwrap();
+        }
+        for (name, of) in files {
+            let text = if name.starts_with(KEY) { of.key.expose() } else { &of.certificate };
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        for _ in 0..2 {
+            assert_eq!(loaded(&folder), (pair.clone(), pending.cloned()), "step {at}");
+        }
+        folder.propose(&new).unwrap();
+        folder.withdraw().unwrap();
+        assert_eq!(loaded(&folder), (pair.clone(), None), "step {at}");
+        folder.propose(&old.pair).unwrap();
+        folder.commit().unwrap();
+        assert_eq!(loaded(&folder), (old.pair.clone(), None), "step {at}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_named() {
+    let state = tempfile::tempdir().unwrap();
+    let folder = IdentityFolder::new(state.path(), WORKSPACE);
+    folder.save(&identity().await).unwrap();
+    let error = |folder: &IdentityFolder| folder.load().expect_err("refused").to_string();
+    fs::write(folder.path().join(KEY), "garbage").unwrap();
+    assert!(error(&folder).contains(folder.path().to_str().unwrap()), "{}", error(&folder));
+    for text in ["{", "{}", "\u{0}", &"x".repeat(100_000)] {
+        fs::write(folder.path().join(IDENTITY), text).unwrap();
+        assert!(error(&folder).contains("identity.json"), "{}", error(&folder));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_old_after_two_thirds_of_its_life() {
+    let pair = make_pair(WORKSPACE, Uuid::new_v4()).await.unwrap();
+    let (begins, ends) = pair.validity().unwrap();
+    let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+    assert_eq!(ends.duration_since(begins).unwrap(), days(365));
+    for (age, old) in [(0, false), (240, false), (246, true), (364, true), (366, true)] {
+        assert_eq!(pair.is_old(begins + days(age)), old, "{age}");
+    }
+    assert!(pair.is_old(SystemTime::UNIX_EPOCH + days(365 * 100)));
+}

@@ -46,12 +46,13 @@ impl Authority {
 
     /// TLS for a server with a certificate for these names and addresses; client certificates of any kind are asked for.
     pub(in crate::upload) fn acceptor(&self, names: &[&str]) -> TlsAcceptor {
-        self.acceptor_with(names, |_| {})
+        self.acceptor_with(names, false, |_| {})
     }
 
     pub(in crate::upload) fn acceptor_with(
         &self,
         names: &[&str],
+        mandatory: bool,
         change: impl FnOnce(&mut CertificateParams),
     ) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
@@ -63,7 +64,7 @@ impl Authority {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_client_cert_verifier(Arc::new(AnyClient))
+            .with_client_cert_verifier(Arc::new(AnyClient { mandatory }))
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -71,13 +72,15 @@ impl Authority {
     }
 }
 
-/// Takes every client certificate whose owner has the key, and clients without one.
+/// Takes every client certificate whose owner has the key, and perhaps clients without one.
 #[derive(Debug)]
-struct AnyClient;
+struct AnyClient {
+    mandatory: bool,
+}
 
 impl ClientCertVerifier for AnyClient {
     fn client_auth_mandatory(&self) -> bool {
-        false
+        self.mandatory
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {

@@ -101,8 +101,10 @@ async fn serve(
         let (acceptor, answering) = (acceptor.clone(), answering.clone());
         let (seen, open) = (seen.clone(), open.clone());
         connections.spawn(async move {
-            if let Ok(stream) = acceptor.accept(socket).await {
-                let _ = play(stream, &*answering, &seen).await;
+            match acceptor.accept(socket).into_fallible().await {
+                Ok(stream) => drop(play(stream, &*answering, &seen).await),
+                // Its alert is not to be lost to a reset.
+                Err((_, mut socket)) => drop(tokio::io::copy(&mut socket, &mut tokio::io::sink()).await),
             }
             lock(&open).1 += 1;
         });
