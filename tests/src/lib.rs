@@ -31,3 +31,4 @@ pub mod scripted;
 pub mod tinyproxy;
 pub mod users;
 pub mod wire;
+pub mod workspace;
