@@ -30,6 +30,7 @@ mod tls;
 mod tokens;
 mod xml;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -170,8 +171,8 @@ impl FakeWorkspaces {
     /// Returns how many rows of a table say what another row of it has said before.
     pub fn doubled(&self, workspace: &str, table: &str) -> usize {
         let rows = self.rows(workspace, table);
-        let messages: std::collections::BTreeSet<&str> = rows.iter().map(Row::message).collect();
-        rows.len() - messages.len()
+        let said: Vec<&str> = rows.iter().map(Row::message).filter(|text| !text.is_empty()).collect();
+        said.len() - said.iter().collect::<BTreeSet<_>>().len()
     }
 
     /// Waits until a table has so many rows at least, and returns them.
@@ -180,6 +181,19 @@ impl FakeWorkspaces {
             (fake.count(workspace, table) >= count).then(|| fake.rows(workspace, table))
         })
         .await
+    }
+
+    /// Waits for the next request, and takes all rows out of the tables: workspace and row.
+    pub async fn next_rows(&self) -> Vec<(String, Row)> {
+        let mut progress = self.shared.progress.subscribe();
+        progress.mark_unchanged();
+        let rows = self.shared.state().tables.drain();
+        if !rows.is_empty() {
+            return rows;
+        }
+        // The sender lives as long as this.
+        let _ = progress.changed().await;
+        self.shared.state().tables.drain()
     }
 
     /// Waits until `find` makes something of what came so far.

@@ -66,15 +66,7 @@ impl Row {
 
     /// Returns what the record says: its message, its text, its detail.
     pub fn message(&self) -> &str {
-        let names = [
-            "SyslogMessage",
-            "RawData",
-            "Detail",
-            "SyslogMessage_s",
-            "RawLine_s",
-            "Message_s",
-            "CounterName",
-        ];
+        let names = ["SyslogMessage", "RawData", "Detail", "SyslogMessage_s", "Message_s", "Detail_s"];
         let mut texts = names.into_iter().filter_map(|name| self.columns.get(name).and_then(Value::as_str));
         texts.next().unwrap_or_default()
     }
@@ -179,6 +171,19 @@ impl Tables {
             self.tables.keys().filter(|(of, _)| of == workspace).map(|(_, table)| table.clone()).collect();
         names.sort();
         names
+    }
+
+    /// Takes every row out; the counts stay.
+    pub(super) fn drain(&mut self) -> Vec<(String, Row)> {
+        let drain = |((workspace, _), taken): (&(String, String), &mut Taken)| {
+            std::mem::take(&mut taken.rows)
+                .into_iter()
+                .map(|row| (workspace.clone(), row))
+                .collect::<Vec<_>>()
+        };
+        let mut rows: Vec<_> = self.tables.iter_mut().flat_map(drain).collect();
+        rows.sort_by_key(|(_, row)| row.arrived);
+        rows
     }
 
     fn of(&self, workspace: &str, table: &str) -> Option<&Taken> {
