@@ -15,6 +15,7 @@ use super::items::known_agent;
 use super::notification;
 use super::place::Asked;
 use super::place::Reply;
+use super::state::Agent;
 use super::state::State;
 use super::xml::Document;
 
@@ -43,6 +44,51 @@ pub(super) struct Blob {
     pub(super) notified: usize,
 }
 
+impl Blob {
+    fn new(agent: Agent, table: String, host: String) -> Self {
+        Self {
+            workspace: agent.workspace,
+            table,
+            host,
+            guid: agent.guid,
+            file_path: String::new(),
+            sas: String::new(),
+            expires: SystemTime::UNIX_EPOCH,
+            committed: Vec::new(),
+            waiting: HashMap::new(),
+            content: Vec::new(),
+            ends: vec![0],
+            etag: String::new(),
+            notified: 0,
+        }
+    }
+
+    /// Puts the listed blocks behind what is there, or says what is wrong with the list.
+    fn commit(&mut self, list: &Document) -> Result<(), String> {
+        let entries: Vec<(&str, &str)> = list.children().map(|(kind, id)| (kind, id.trim())).collect();
+        let known = self.committed.len();
+        let (old, new) = entries.split_at(known.min(entries.len()));
+        if !old.iter().copied().eq(self.committed.iter().map(|id| ("Committed", id.as_str()))) {
+            // The real service would take it, and forget what is not listed.
+            return Err(format!("InvalidBlockList: the {known} committed blocks are not listed first"));
+        }
+        for (kind, id) in new {
+            if *kind != "Uncommitted" || !self.waiting.contains_key(*id) {
+                return Err(format!("InvalidBlockList: {kind} {id}"));
+            }
+        }
+        for (_, id) in new {
+            let block = self.waiting.remove(*id).unwrap_or_default();
+            self.content.extend_from_slice(&block);
+            self.committed.push((*id).to_owned());
+        }
+        self.waiting.clear();
+        self.ends.push(self.content.len());
+        self.etag = format!("0x8D{:013X}", self.content.len() * 4096 + self.committed.len());
+        Ok(())
+    }
+}
+
 /// Answers `GetBlobUploadUri`.
 pub(super) fn uri(state: &mut State, number: u64, asked: &Asked) -> Reply {
     let agent = match known_agent(state, number, asked) {
@@ -65,21 +111,7 @@ pub(super) fn uri(state: &mut State, number: u64, asked: &Asked) -> Reply {
     let path = format!("/{}/{suffix}", workspace.id);
     let base = format!("https://{}{path}", workspace.blob());
     let (sas, expires) = (new_sas(), asked.now + LIFE);
-    let blob = state.blobs.entry(path).or_insert_with(|| Blob {
-        workspace: agent.workspace,
-        table,
-        host,
-        guid: agent.guid,
-        file_path: String::new(),
-        sas: String::new(),
-        expires,
-        committed: Vec::new(),
-        waiting: HashMap::new(),
-        content: Vec::new(),
-        ends: vec![0],
-        etag: String::new(),
-        notified: 0,
-    });
+    let blob = state.blobs.entry(path).or_insert_with(|| Blob::new(agent, table, host));
     (blob.sas, blob.expires) = (sas, expires);
     let committed = (!blob.committed.is_empty()).then(|| blob.committed.clone());
     let size = blob.content.len();
@@ -129,35 +161,10 @@ pub(super) fn block_list(state: &mut State, number: u64, asked: &Asked) -> Reply
         Ok(blob) => blob,
         Err(wrong) => return refuse(state, number, 403, wrong),
     };
-    let entries: Vec<(&str, &str)> = list.children().map(|(kind, id)| (kind, id.trim())).collect();
-    let (old, new): (Vec<_>, Vec<_>) = entries.iter().copied().partition(|(kind, _)| *kind == "Committed");
-    let old: Vec<&str> = old.into_iter().map(|(_, id)| id).collect();
-    let unknown =
-        new.iter().find(|(kind, id)| *kind != "Uncommitted" || !blob.waiting.contains_key(*id)).copied();
-    if let Some((kind, id)) = unknown {
-        let text = format!("InvalidBlockList: {kind} {id}");
-        return refuse(state, number, 400, text);
+    if let Err(wrong) = blob.commit(&list) {
+        return refuse(state, number, 400, wrong);
     }
-    if old != blob.committed
-        || !entries.starts_with(&old.iter().map(|id| ("Committed", *id)).collect::<Vec<_>>())
-    {
-        // The real service would take it, and forget what is not listed.
-        let text = format!(
-            "InvalidBlockList: {} of {} committed blocks are listed",
-            old.len(),
-            blob.committed.len()
-        );
-        return refuse(state, number, 400, text);
-    }
-    for (_, id) in new {
-        let block = blob.waiting.remove(id).unwrap_or_default();
-        blob.content.extend_from_slice(&block);
-        blob.committed.push(id.to_owned());
-    }
-    blob.waiting.clear();
-    blob.ends.push(blob.content.len());
     blob.file_path = file_path;
-    blob.etag = format!("0x8D{:013X}", blob.content.len() as u64 * 4096 + blob.committed.len() as u64);
     let etag = format!("\"{}\"", blob.etag);
     Reply::empty(201).header("etag", etag)
 }

@@ -68,21 +68,11 @@ pub(super) fn post(
         state.ledger.problem(number, text.clone());
         Reply::collector_error(400, code, &text)
     };
-    match asked.parameter("api-version").as_deref() {
-        Some("2016-04-01") => {}
-        None => return refused(state, "MissingApiVersion", "there is no api-version".to_owned()),
-        Some(other) => return refused(state, "InvalidApiVersion", format!("the api-version is {other}")),
-    }
-    let kind = asked.header("content-type");
-    if kind != Some("application/json") {
-        return refused(state, "UnsupportedContentType", format!("the Content-Type is {kind:?}"));
-    }
-    let log_type = asked.header("log-type").unwrap_or_default();
-    let plain = log_type.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if log_type.is_empty() || !plain || log_type.len() > LONGEST_LOG_TYPE {
-        return refused(state, "InvalidLogType", format!("the Log-Type is {log_type:?}"));
-    }
-    let (table, content) = (format!("{log_type}_CL"), asked.content.as_deref().unwrap_or_default());
+    let table = match table_of(asked) {
+        Ok(table) => table,
+        Err((code, text)) => return refused(state, code, text),
+    };
+    let content = asked.content.as_deref().unwrap_or_default();
     if state.settings.retention == Retention::Counts {
         let Ok(items) = serde_json::from_slice::<Vec<IgnoredAny>>(content) else {
             return refused(state, "InvalidDataFormat", "the body is no array".to_owned());
@@ -104,6 +94,25 @@ pub(super) fn post(
     let count = rows.len() as u64;
     state.tables.take(workspace, &table, rows, count, content);
     Reply::empty(200).rows(count)
+}
+
+/// Returns the table that the header fields name.
+fn table_of(asked: &Asked) -> Result<String, (&'static str, String)> {
+    match asked.parameter("api-version").as_deref() {
+        Some("2016-04-01") => {}
+        None => return Err(("MissingApiVersion", "there is no api-version".to_owned())),
+        Some(other) => return Err(("InvalidApiVersion", format!("the api-version is {other}"))),
+    }
+    let kind = asked.header("content-type");
+    if kind != Some("application/json") {
+        return Err(("UnsupportedContentType", format!("the Content-Type is {kind:?}")));
+    }
+    let log_type = asked.header("log-type").unwrap_or_default();
+    let plain = log_type.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    match plain && (1..=LONGEST_LOG_TYPE).contains(&log_type.len()) {
+        true => Ok(format!("{log_type}_CL")),
+        false => Err(("InvalidLogType", format!("the Log-Type is {log_type:?}"))),
+    }
 }
 
 /// Returns the columns with their types' suffixes.

@@ -115,27 +115,37 @@ fn take(
         let Value::Object(fields) = item else {
             return refuse(state, number, 400, "InvalidPayload", "an element is no object");
         };
-        let mut columns = declared(state, number, stream, &fields);
-        state.cut((&workspace.id, &stream.table), &mut columns, LARGEST_FIELD);
-        let named = columns.get("TimeGenerated").and_then(Value::as_str);
-        if named.is_none() {
-            state.ledger.problem(number, "a record has no TimeGenerated");
-        }
-        let (time, time_replaced) = time_generated(named, asked.now);
-        columns.insert("TimeGenerated".to_owned(), Value::String(time));
-        rows.push(Row {
-            table: stream.table.clone(),
-            columns,
-            wire: Value::Object(fields),
-            way: Way::Ingestion,
-            agent: None,
-            arrived: SystemTime::now(),
-            time_replaced,
-        });
+        rows.push(row(state, number, asked.now, (workspace, stream), fields));
     }
     let count = rows.len() as u64;
     state.tables.take(&workspace.id, &stream.table, rows, count, content);
     Reply::empty(204).rows(count)
+}
+
+fn row(
+    state: &mut State,
+    number: u64,
+    now: SystemTime,
+    (workspace, stream): (&Workspace, &Stream),
+    fields: Map<String, Value>,
+) -> Row {
+    let mut columns = declared(state, number, stream, &fields);
+    state.cut((&workspace.id, &stream.table), &mut columns, LARGEST_FIELD);
+    let named = columns.get("TimeGenerated").and_then(Value::as_str);
+    if named.is_none() {
+        state.ledger.problem(number, "a record has no TimeGenerated");
+    }
+    let (time, time_replaced) = time_generated(named, now);
+    columns.insert("TimeGenerated".to_owned(), Value::String(time));
+    Row {
+        table: stream.table.clone(),
+        columns,
+        wire: Value::Object(fields),
+        way: Way::Ingestion,
+        agent: None,
+        arrived: SystemTime::now(),
+        time_replaced,
+    }
 }
 
 /// Returns the columns that the stream declares; others vanish, wrong types become null, both are noted.

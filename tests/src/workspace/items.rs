@@ -103,51 +103,53 @@ fn count_only(state: &mut State, number: u64, content: &[u8], agent: &Agent) -> 
 }
 
 fn take(state: &mut State, number: u64, content: &[u8], agent: &Agent) -> Reply {
-    let Ok(Value::Object(envelope)) = serde_json::from_slice::<Value>(content) else {
-        return malformed(state, number, "the body is no JSON object");
-    };
-    let mut names: Vec<&str> = envelope.keys().map(String::as_str).collect();
-    names.sort_unstable();
-    if names != DATA_FIELDS {
-        return malformed(state, number, &format!("the envelope has the fields {names:?}"));
-    }
-    let (Some(data_type), Some(solution)) = (envelope["DataType"].as_str(), envelope["IPName"].as_str())
-    else {
-        return malformed(state, number, "DataType or IPName is no text");
-    };
-    let Some(items) = envelope["DataItems"].as_array() else {
-        return malformed(state, number, "DataItems is no array");
+    let (data_type, solution, items) = match open(content) {
+        Ok(envelope) => envelope,
+        Err(wrong) => return malformed(state, number, &wrong),
     };
     if items.is_empty() {
         state.ledger.problem(number, "DataItems is empty");
     }
     let kind = ITEMS.iter().find(|kind| kind.data_type == data_type);
     match kind {
-        Some(kind) if !kind.solution.eq_ignore_ascii_case(solution) => {
+        Some(kind) if !kind.solution.eq_ignore_ascii_case(&solution) => {
             state.ledger.problem(number, format!("{data_type} comes with the IPName {solution}"));
         }
-        None if !OPAQUE.contains(&data_type) => {
+        None if !OPAQUE.contains(&data_type.as_str()) => {
             state.ledger.problem(number, format!("nobody knows the DataType {data_type}"));
         }
         _ => {}
     }
     let mut rows = Vec::new();
-    for item in items {
+    for item in &items {
         let Some(fields) = item.as_object() else {
             return malformed(state, number, "an item is no object");
         };
         let Some(kind) = kind else {
-            rows.push(row(data_type, fields.clone(), item, agent));
+            rows.push(row(&data_type, fields.clone(), item, agent));
             continue;
         };
         kind.wrong(fields).into_iter().for_each(|text| state.ledger.problem(number, text));
-        rows.extend(
-            normalised(kind, fields, agent).into_iter().map(|columns| row(kind.table, columns, item, agent)),
-        );
+        let columns = normalised(kind, fields, agent).into_iter();
+        rows.extend(columns.map(|columns| row(kind.table, columns, item, agent)));
     }
-    let (count, table) = (rows.len() as u64, kind.map_or(data_type, |kind| kind.table));
+    let (count, table) = (rows.len() as u64, kind.map_or(data_type.as_str(), |kind| kind.table));
     state.tables.take(&agent.workspace, table, rows, count, content);
     Reply::empty(200).rows(count)
+}
+
+/// Returns DataType, IPName and DataItems of an envelope that has these and nothing else.
+fn open(content: &[u8]) -> Result<(String, String, Vec<Value>), String> {
+    let envelope: Map<String, Value> =
+        serde_json::from_slice(content).map_err(|_| "the body is no JSON object".to_owned())?;
+    let mut names: Vec<&str> = envelope.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    if names != DATA_FIELDS {
+        return Err(format!("the envelope has the fields {names:?}"));
+    }
+    let text = |name: &str| envelope[name].as_str().map(str::to_owned).ok_or(format!("{name} is no text"));
+    let items = envelope["DataItems"].as_array().ok_or("DataItems is no array")?;
+    Ok((text("DataType")?, text("IPName")?, items.clone()))
 }
 
 fn row(table: &str, columns: Map<String, Value>, item: &Value, agent: &Agent) -> Row {

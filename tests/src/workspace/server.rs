@@ -37,6 +37,7 @@ use super::faults::Moment;
 use super::faults::Target;
 use super::ingestion;
 use super::items;
+use super::ledger::RetryAfter;
 use super::ledger::SeenRequest;
 use super::onboarding;
 use super::place::Asked;
@@ -221,15 +222,7 @@ async fn after_head(
     }
     let mut state = shared.state();
     let reply = match &effect {
-        Some(Effect::Status { status, retry_after }) => {
-            let mut reply = Reply::empty(*status);
-            if let Some(wait) = retry_after {
-                let (text, until) = wait.at(SystemTime::now(), asked.now);
-                state.ledger.wait(number, until);
-                reply = reply.header("retry-after", text);
-            }
-            reply
-        }
+        Some(Effect::Status { status, retry_after }) => refusal(&mut state, number, *status, *retry_after),
         Some(Effect::EmptyOk) => Reply::empty(200),
         _ => route(&mut state, number, asked, place),
     };
@@ -240,6 +233,14 @@ async fn after_head(
     state.ledger.of(number).status = Some(reply.status.as_u16());
     let reply = reply.header("date", httpdate::fmt_http_date(asked.now));
     Ok(answer::render(&reply, effect.as_ref()))
+}
+
+fn refusal(state: &mut State, number: u64, status: u16, retry_after: Option<RetryAfter>) -> Reply {
+    let reply = Reply::empty(status);
+    let Some(wait) = retry_after else { return reply };
+    let (text, until) = wait.at(SystemTime::now(), state.now());
+    state.ledger.wait(number, until);
+    reply.header("retry-after", text)
 }
 
 fn strike(shared: &Shared, number: u64, moment: Moment, content: &[u8]) -> Option<Effect> {

@@ -128,7 +128,8 @@ impl State {
                 column: column.clone(),
                 bytes: text.len(),
             });
-            text.truncate(text.floor_char_boundary(most));
+            let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or_default());
         }
     }
 

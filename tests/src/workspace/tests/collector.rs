@@ -72,7 +72,8 @@ async fn every_check_can_fail() {
     let json = "application/json";
     let long = "a".repeat(101);
     let column = format!("[{{\"{}\":1}}]", "a".repeat(46));
-    let cases: [(&str, &str, &str, i64, &[u8], u16, &str); 13] = [
+    type Case<'a> = (&'a str, &'a str, &'a str, i64, &'a [u8], u16, &'a str);
+    let cases: [Case<'_>; 13] = [
         (LOGS, "App", json, 16, b"[]", 403, "InvalidAuthorization"),
         (LOGS, "App", json, -16, b"[]", 403, "InvalidAuthorization"),
         ("POST /api/logs", "App", json, 0, b"[]", 400, "MissingApiVersion"),
