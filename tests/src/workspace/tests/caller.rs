@@ -24,6 +24,8 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::sign::SingleCertAndKey;
 
 use crate::pki::Pki;
 use crate::wire;
@@ -67,6 +69,20 @@ impl Stage {
         host: &str,
         identity: Option<&Identity>,
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        let shown = identity.map(|identity| {
+            let chain = vec![CertificateDer::from(identity.certificate.clone())];
+            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.clone()));
+            CertifiedKey::from_der(chain, key, &ring::default_provider()).expect("a client certificate")
+        });
+        self.connect_showing(host, shown).await
+    }
+
+    /// The same with this certificate and key, whether they belong together or not.
+    pub(super) async fn connect_showing(
+        &self,
+        host: &str,
+        shown: Option<CertifiedKey>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from_pem_file(self.pki.authority_file()).expect("a certificate");
         roots.add(authority).expect("a root");
@@ -74,13 +90,9 @@ impl Stage {
             .with_safe_default_protocol_versions()
             .expect("default versions")
             .with_root_certificates(roots);
-        let config = match identity {
+        let config = match shown {
             None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let chain = vec![CertificateDer::from(identity.certificate.clone())];
-                let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.clone()));
-                builder.with_client_auth_cert(chain, key).expect("a client certificate")
-            }
+            Some(shown) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown))),
         };
         let socket = TcpStream::connect(self.fake.address()).await?;
         let name = ServerName::try_from(host.to_owned()).expect("a host name");
@@ -138,6 +150,14 @@ impl Identity {
         let pair = key_pair(&key);
         let certificate = params.self_signed(&pair).expect("a certificate").der().to_vec();
         Self { certificate, key }
+    }
+
+    /// Returns the same certificate with a key that is not its own.
+    pub(super) fn stolen(&self) -> CertifiedKey {
+        let own = KeyPair::generate().expect("a key").serialize_der();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own));
+        let key = ring::default_provider().key_provider.load_private_key(key).expect("a key ring reads");
+        CertifiedKey::new(vec![CertificateDer::from(self.certificate.clone())], key)
     }
 
     pub(super) fn sign(&self, text: &str) -> Vec<u8> {

@@ -1,3 +1,5 @@
+use tokio::io::AsyncReadExt;
+
 use super::caller::AGENT;
 use super::caller::Identity;
 use super::caller::OTHER;
@@ -95,6 +97,17 @@ async fn every_check_of_onboarding_can_fail() {
         let answer = stage.send(&oms, Some(&good), TOPOLOGY, &at(minutes).headers(), body.as_bytes()).await;
         assert_eq!(answer.head.status, 200, "{minutes}");
     }
+}
+
+#[tokio::test]
+async fn a_certificate_without_its_key_is_no_certificate() {
+    let stage = Stage::new().await;
+    let identity = Identity::new(WORKSPACE, AGENT);
+    let stream = stage.connect_showing(&stage.workspace().oms(), Some(identity.stolen())).await;
+    // TLS 1.3 tells the client only behind its own handshake.
+    let end = stream.expect("its own side").read_to_end(&mut Vec::new()).await;
+    assert!(end.is_err());
+    assert!(!stage.fake.connections()[0].handshake);
 }
 
 #[tokio::test]
