@@ -11,7 +11,6 @@ use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Child;
@@ -19,6 +18,7 @@ use tokio::process::Child;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::patience::patiently;
+use crate::program;
 use crate::record::Log;
 use crate::record::Record;
 use crate::wire;
@@ -210,27 +210,10 @@ pub async fn run_to_end(arguments: &[&OsStr], folder: &Path) -> Output {
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let named = || std::env::var_os("LA_GATEWAY_PROGRAM").map(PathBuf::from);
-    PROGRAM.get_or_init(|| named().or_else(build)).as_deref().expect("a gateway that builds")
-}
-
-fn build() -> Option<PathBuf> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--locked", "--message-format=json", "-p", "la-gateway", "--bin", "la-gateway"]);
-    command.arg("--manifest-path").arg(manifest);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    let output = command.stderr(Stdio::inherit()).output().expect("cargo starts");
-    if !output.status.success() {
-        return None;
-    }
-    let messages = String::from_utf8(output.stdout).expect("messages in UTF-8");
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from))
-        .next_back()
+    PROGRAM
+        .get_or_init(|| named().or_else(|| program::build("la-gateway")))
+        .as_deref()
+        .expect("a gateway that builds")
 }
 
 /// Returns the bound proxies and the admin listener. A proxy that speaks two protocols is said twice.

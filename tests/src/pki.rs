@@ -11,6 +11,7 @@ use rcgen::DnType;
 use rcgen::IsCa;
 use rcgen::KeyPair;
 use rcgen::KeyUsagePurpose;
+use rcgen::date_time_ymd;
 use tempfile::TempDir;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::ConfigBuilder;
@@ -132,9 +133,21 @@ impl Pki {
         Arc::new(config)
     }
 
-    fn certified_key(&self, name: &str) -> CertifiedKey {
+    /// Returns a server's certificate for a name, with its key.
+    pub fn certified_key(&self, name: &str) -> CertifiedKey {
+        self.certified(leaf_params(&[name]))
+    }
+
+    /// Returns a server's certificate for a name that ran out years ago, with its key.
+    pub fn expired_key(&self, name: &str) -> CertifiedKey {
+        let mut params = leaf_params(&[name]);
+        (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        self.certified(params)
+    }
+
+    fn certified(&self, params: CertificateParams) -> CertifiedKey {
         let key = KeyPair::generate().expect("a key");
-        let certificate = leaf_params(&[name]).signed_by(&key, &self.issuer).expect("a certificate");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let signer = provider().key_provider.load_private_key(key_der(&key)).expect("a key ring reads");
         CertifiedKey::new(vec![certificate.der().clone()], signer)
     }

@@ -48,6 +48,11 @@ impl Record {
         self.is_access() && self.is("client", &client.to_string())
     }
 
+    /// Returns the number of the event, if the record has one.
+    pub fn event_id(&self) -> Option<u64> {
+        self.0.get("event_id").and_then(Value::as_u64)
+    }
+
     /// Asserts several text fields at once.
     pub fn assert_texts(&self, expected: &[(&str, &str)]) {
         for (field, value) in expected {
