@@ -19,6 +19,8 @@ pub(in crate::spool) struct Broken {
     pub(in crate::spool) removal_needs_room: bool,
     /// Whether syncs fail.
     pub(in crate::spool) sync: bool,
+    /// How many syncs fail before they succeed again.
+    pub(in crate::spool) failing_syncs: u32,
     /// Whether files cannot be cut.
     pub(in crate::spool) truncate: bool,
     /// Whether nothing can be removed.
@@ -62,7 +64,9 @@ impl Faults {
     pub(in crate::spool) fn sync(&self, _file: &File) -> io::Result<()> {
         let mut broken = self.0.lock().unwrap();
         broken.syncs += 1;
-        if broken.sync { Err(io::Error::other("the test syncs nothing")) } else { Ok(()) }
+        let fails = broken.sync || broken.failing_syncs > 0;
+        broken.failing_syncs = broken.failing_syncs.saturating_sub(1);
+        if fails { Err(io::Error::other("the test syncs nothing")) } else { Ok(()) }
     }
 
     pub(in crate::spool) fn remove(&self, path: &Path) -> io::Result<()> {

@@ -176,6 +176,26 @@ fn appends_during_a_sync_are_neither_lost_nor_said_to_be_on_the_disk() {
     assert_eq!(queue.0.store().flow.synced, late.0);
 }
 
+#[test]
+fn a_segment_does_not_overtake_an_older_one_that_the_disk_does_not_confirm() {
+    let folder = tempfile::tempdir().unwrap();
+    let (queue, _) = open(&settings(folder.path()));
+    assert_eq!(drain(&queue), BTreeMap::new());
+    queue.append(&Table::Syslog, &records([0])).unwrap();
+    assert_eq!(drain(&queue)[&Table::Syslog], [0]);
+    for number in [1, 2] {
+        queue.append(&Table::Syslog, &records([number])).unwrap();
+        queue.seal();
+    }
+    queue.0.store().disk.faults.set(|broken| broken.failing_syncs = 1);
+    let Plan::Sync(work) = plan(&queue) else { panic!("a sync") };
+    queue.0.sync(&work);
+    assert!(queue.peek().is_none());
+    assert!(matches!(plan(&queue), Plan::At(_)), "the disk is left alone for a while");
+    queue.0.store().flow.again = None;
+    assert_eq!(drain(&queue)[&Table::Syslog], [1, 2]);
+}
+
 async fn load_here(segment: &Segment) -> Vec<i64> {
     let mut frames = Vec::new();
     segment.load(&mut frames).await.unwrap();
