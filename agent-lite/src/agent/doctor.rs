@@ -17,10 +17,9 @@ use crate::transport::ClientCertificate;
 use crate::transport::Outgoing;
 use crate::transport::WorkspaceEndpoints;
 use crate::transport::WorkspaceKey;
-use crate::upload::courier::LARGEST_SKEW;
-use crate::upload::courier::skew;
 use crate::upload::gateways::Gateways;
 use crate::upload::https::Channels;
+use crate::upload::https::skew;
 use crate::upload::identity::IdentityFolder;
 use crate::upload::roots::Roots;
 use crate::upload::token::Token;
@@ -112,19 +111,16 @@ impl Walk<'_> {
                 );
                 let now = SystemTime::now();
                 let clock = format!("{leg}: clock");
-                match answer.date.and_then(|date| skew(now, date)) {
-                    None => tell(&clock, Finding::Skipped("it does not tell its time".to_owned())),
-                    Some(off) if off > LARGEST_SKEW => {
-                        let off = humantime::format_duration(Duration::from_secs(off.as_secs()));
-                        tell(
-                            &clock,
-                            Finding::Bad(format!(
-                                "this machine's clock is off by {off}; set it, up to 15 minutes are let pass"
-                            )),
-                        );
-                    }
-                    Some(off) => tell(&clock, Finding::Good(format!("{} s apart", off.as_secs()))),
-                }
+                tell(
+                    &clock,
+                    match answer.date.map(|date| skew(now, date)) {
+                        None => Finding::Skipped("it does not tell its time".to_owned()),
+                        Some(Some(off)) => Finding::Bad(format!(
+                            "this machine's clock is {off}; set it, up to 15 minutes are let pass"
+                        )),
+                        Some(None) => Finding::Good("within 15 minutes of this machine's".to_owned()),
+                    },
+                );
             }
         }
     }
@@ -151,12 +147,13 @@ impl Walk<'_> {
             }
             TransportSettings::LogsIngestion(settings) => {
                 let leg = format!("workspace {name}: token");
-                let mut channels = Channels::new(self.gateways.clone(), self.roots.clone(), None);
-                let finding = match Token::new(settings) {
+                let finding = match Token::new(settings, self.gateways.clone(), self.roots) {
                     Err(error) => Finding::Bad(error.to_string()),
-                    Ok(mut token) => match token.current(&mut channels).await {
+                    Ok(mut token) => match token.token().await {
                         Ok(_) => Finding::Good("the tenant gives this application one".to_owned()),
-                        Err(failure) => Finding::Bad(failure.to_string()),
+                        Err(failure) => {
+                            Finding::Bad(format!("{failure}; {}", failure.reason.what_to_change()))
+                        }
                     },
                 };
                 tell(&leg, finding);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::operations::LastEnd;
 use crate::config::settings::Config;
 use crate::config::settings::TransportSettings;
+use crate::config::settings::Workspace;
 use crate::counters::Counters;
 use crate::spool::SpoolError;
 use crate::transport::WorkspaceEndpoints;
@@ -103,37 +104,46 @@ pub(super) fn note_end(state: &Path) {
 
 /// Returns everything that would keep this configuration from starting, and what would keep it from sending.
 pub fn problems(config: &Config) -> Vec<String> {
-    let mut problems = Vec::new();
-    if let Err(error) = Gateways::new(&config.gateway, Counters::new()) {
-        problems.push(format!("[gateway] {error}"));
-    }
-    if let Err(error) = Roots::load(config.azure_ca.as_deref()) {
-        problems.push(format!("[azure] {error}"));
-    }
-    for workspace in &config.workspaces {
-        let wrong = match &workspace.transport {
-            TransportSettings::LogAnalyticsAgent { workspace: id, domain } => {
-                WorkspaceEndpoints::new(id, domain)
-                    .map_err(|error| error.to_string())
-                    .and_then(|_| match IdentityFolder::new(&config.state, id).load() {
-                        Ok(Some(_)) => Ok(()),
-                        Ok(None) => Err(format!(
-                            "this agent is not onboarded: agent-lite onboard -w {id} -k KEY_FILE"
-                        )),
-                        Err(error) => Err(error.to_string()),
-                    })
-                    .err()
+    let gateways =
+        Gateways::new(&config.gateway, Counters::new()).map_err(|error| format!("[gateway] {error}"));
+    let roots = Roots::load(config.azure_ca.as_deref()).map_err(|error| format!("[azure] {error}"));
+    let (gateways, roots) = match (gateways, roots) {
+        (Ok(gateways), Ok(roots)) => (gateways, roots),
+        (gateways, roots) => return [gateways.err(), roots.err()].into_iter().flatten().collect(),
+    };
+    let of = |workspace: &Workspace| {
+        let wrong = problem(&workspace.transport, config, &gateways, &roots)?;
+        Some(format!("[workspace.{}] {wrong}", workspace.name))
+    };
+    config.workspaces.iter().filter_map(of).collect()
+}
+
+fn problem(
+    transport: &TransportSettings,
+    config: &Config,
+    gateways: &Gateways,
+    roots: &Roots,
+) -> Option<String> {
+    match transport {
+        TransportSettings::LogAnalyticsAgent { workspace: id, domain } => {
+            if let Err(error) = WorkspaceEndpoints::new(id, domain) {
+                return Some(error.to_string());
             }
-            TransportSettings::DataCollector { key, .. } => {
-                WorkspaceKey::parse(key).err().map(|error| format!("`key_file`: {error}"))
+            match IdentityFolder::new(&config.state, id).load() {
+                Ok(Some(_)) => None,
+                Ok(None) => {
+                    Some(format!("this agent is not onboarded: agent-lite onboard -w {id} -k KEY_FILE"))
+                }
+                Err(error) => Some(error.to_string()),
             }
-            TransportSettings::LogsIngestion(settings) => {
-                Token::new(settings).err().map(|error| error.to_string())
-            }
-        };
-        problems.extend(wrong.map(|wrong| format!("[workspace.{}] {wrong}", workspace.name)));
+        }
+        TransportSettings::DataCollector { key, .. } => {
+            WorkspaceKey::parse(key).err().map(|error| format!("`key_file`: {error}"))
+        }
+        TransportSettings::LogsIngestion(settings) => {
+            Token::new(settings, gateways.clone(), roots).err().map(|error| error.to_string())
+        }
     }
-    problems
 }
 
 #[cfg(test)]

@@ -154,7 +154,8 @@ impl Workspaces {
                 self.couriers.spawn(&workspace.name, make.run(route, kit.agent.clone(), None));
             }
             TransportSettings::LogsIngestion(settings) => {
-                let token = Token::new(settings).map_err(|error| wrong(error.to_string()))?;
+                let token = Token::new(settings, kit.gateways.clone(), &kit.roots)
+                    .map_err(|error| wrong(error.to_string()))?;
                 let route = Route::LogsIngestion(settings.clone(), Box::new(token));
                 self.couriers.spawn(&workspace.name, make.run(route, kit.agent.clone(), None));
             }

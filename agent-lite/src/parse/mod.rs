@@ -1,7 +1,7 @@
 //! Foreign bytes become records here: pure, on every platform.
 
-pub mod proc;
 pub mod framing;
-pub mod syslog;
 pub mod lines;
+pub mod proc;
+pub mod syslog;
 pub mod timestamps;

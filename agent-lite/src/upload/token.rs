@@ -37,7 +37,7 @@ use crate::upload::roots::Roots;
 
 /// A token is not used so long before its end.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
-/// A token that was just fetched is not doubted sooner.
+/// After a refused token was replaced, the next is not doubted sooner.
 const DOUBT_AFTER: Duration = Duration::from_secs(5 * 60);
 /// How long one request may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -52,6 +52,7 @@ pub struct Token {
     credential: Credential,
     channel: Channel,
     kept: Option<Kept>,
+    doubted: Option<Instant>,
     failed: Option<(TokenReason, Instant)>,
     failures: u32,
 }
@@ -63,7 +64,6 @@ enum Credential {
 
 struct Kept {
     token: Secret,
-    fetched: Instant,
     ends: Instant,
 }
 
@@ -101,7 +101,7 @@ impl Token {
         };
         let channel = Channel::new(gateways, settings.token_host.clone(), roots.client(None)?);
         let settings = settings.clone();
-        Ok(Self { settings, credential, channel, kept: None, failed: None, failures: 0 })
+        Ok(Self { settings, credential, channel, kept: None, doubted: None, failed: None, failures: 0 })
     }
 
     /// Returns a token that is good for some minutes; fetches one when there is none, but not sooner after a failure
@@ -120,8 +120,7 @@ impl Token {
                 // A token that lives shorter than twice the margin is used for half its life.
                 let margin = MARGIN.min(reply.expires_in / 2);
                 let token = reply.token;
-                self.kept =
-                    Some(Kept { token: token.clone(), fetched, ends: fetched + reply.expires_in - margin });
+                self.kept = Some(Kept { token: token.clone(), ends: fetched + reply.expires_in - margin });
                 (self.failed, self.failures) = (None, 0);
                 Ok(token)
             }
@@ -129,19 +128,18 @@ impl Token {
         }
     }
 
-    /// Notes that the service refused a token (401).
+    /// Notes that the service refused a token (401): once it is replaced, twice in a short time it is not the token.
     pub fn refused(&mut self, token: &Secret) -> AfterRefusal {
-        match &self.kept {
-            Some(kept) if kept.token == *token => {
-                if kept.fetched.elapsed() < DOUBT_AFTER {
-                    return AfterRefusal::Give;
-                }
-                self.kept = None;
-                AfterRefusal::FetchAnother
-            }
+        if self.kept.as_ref().is_none_or(|kept| kept.token != *token) {
             // Another has taken its place already.
-            _ => AfterRefusal::FetchAnother,
+            return AfterRefusal::FetchAnother;
         }
+        let now = Instant::now();
+        if self.doubted.is_some_and(|doubted| now < doubted + DOUBT_AFTER) {
+            return AfterRefusal::Give;
+        }
+        (self.kept, self.doubted) = (None, Some(now));
+        AfterRefusal::FetchAnother
     }
 
     async fn fetch(&mut self) -> Result<TokenReply, (TokenReason, Option<Duration>)> {

@@ -117,6 +117,12 @@ impl Topology {
         }
     }
 
+    /// Asks the service once with the pair that works, and changes nothing.
+    pub async fn ask(&self) -> Result<(), TopologyTrouble> {
+        let pair = self.identity.borrow().pair.clone();
+        self.ask_topology(&pair).await.map(drop)
+    }
+
     /// Does one round, says what is news, and returns how long to wait for the next.
     pub async fn turn(&mut self) -> Duration {
         match self.round().await {

@@ -22,11 +22,9 @@ use self::backoff::Backoff;
 use self::backoff::Obstacle;
 pub use self::report::Report;
 pub use self::report::Trouble;
-pub use self::uplink::LARGEST_SKEW;
 use self::uplink::Outcome;
 pub use self::uplink::Route;
 pub use self::uplink::Uplink;
-pub use self::uplink::skew;
 use crate::counters::Loss;
 use crate::counters::WorkspaceTally;
 use crate::events::Event;
@@ -220,7 +218,6 @@ impl Courier {
 
     /// Sends one parcel until the service has it, or says that it never will.
     async fn deliver(&mut self, table: &Table, parcel: &Parcel, stop: &CancellationToken) -> Shipped {
-        let mut asked_for_token = false;
         loop {
             let outcome = self.uplink.send(table, parcel, self.backoff.failures()).await;
             self.tally.request(outcome.label());
@@ -245,14 +242,11 @@ impl Courier {
                     };
                 }
                 Outcome::Answered { verdict: Verdict::Missing, detail } => return Shipped::Hold(detail),
-                Outcome::Answered { verdict: Verdict::Authenticate, .. } if !asked_for_token => {
-                    asked_for_token = true;
-                    self.uplink.forget_token();
+                Outcome::Answered { verdict: Verdict::Authenticate, .. } if self.uplink.replace_token() => {
                     continue;
                 }
                 Outcome::Answered { verdict: Verdict::Authenticate | Verdict::Forbidden, detail } => {
                     self.trouble(detail);
-                    asked_for_token = false;
                     (Obstacle::Forbidden, None)
                 }
                 Outcome::Answered { verdict: Verdict::Wait(asked), detail } => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 use std::time::SystemTime;
 
+use common::secret::Secret;
 use http::StatusCode;
 use uuid::Uuid;
 
@@ -28,13 +29,14 @@ use crate::upload::gateways::GatewayReason;
 use crate::upload::https::Answer;
 use crate::upload::https::Channels;
 use crate::upload::https::SendError;
+use crate::upload::https::skew;
+use crate::upload::token::AfterRefusal;
 use crate::upload::token::Token;
 use crate::upload::token::TokenFailure;
+use crate::upload::token::TokenReason;
 
 /// How long one request may take, a new tunnel included.
 pub(super) const LONGEST_REQUEST: Duration = Duration::from_secs(60);
-/// How far the clocks may be apart (Microsoft, agent troubleshooting).
-pub const LARGEST_SKEW: Duration = Duration::from_secs(15 * 60);
 
 /// A workspace's transport with its connections.
 pub struct Uplink {
@@ -42,6 +44,8 @@ pub struct Uplink {
     agent: Agent,
     route: Route,
     channels: Channels,
+    /// The token of the last request.
+    shown: Option<Secret>,
 }
 
 /// What the transports differ in.
@@ -128,7 +132,7 @@ impl Uplink {
             Route::DataCollector(..) => Form::DataCollector,
             Route::LogsIngestion(..) => Form::LogsIngestion,
         };
-        Self { form, agent, route, channels }
+        Self { form, agent, route, channels, shown: None }
     }
 
     pub(super) fn form(&self) -> &Form {
@@ -147,10 +151,13 @@ impl Uplink {
         }
     }
 
-    /// A new token is asked for before the next request.
-    pub(super) fn forget_token(&mut self) {
-        if let Route::LogsIngestion(_, token) = &mut self.route {
-            token.forget();
+    /// The service does not take the token. Returns whether another may be better.
+    pub(super) fn replace_token(&mut self) -> bool {
+        match (&mut self.route, self.shown.take()) {
+            (Route::LogsIngestion(_, token), Some(shown)) => {
+                token.refused(&shown) == AfterRefusal::FetchAnother
+            }
+            _ => false,
         }
     }
 
@@ -170,10 +177,11 @@ impl Uplink {
                 data_collector::post(workspace, key, table, parcel, now())
             }
             Route::LogsIngestion(settings, token) => {
-                let token = match token.current(&mut self.channels).await {
+                let token = match token.token().await {
                     Ok(token) => token,
                     Err(failure) => return no_token(&failure),
                 };
+                self.shown = Some(token.clone());
                 let Some(stream) = settings.stream(table) else {
                     let detail = format!("no stream takes {table}");
                     return Outcome::Answered { verdict: Verdict::Bisect, detail };
@@ -202,10 +210,9 @@ pub(super) fn judge(form: &Form, answer: &Answer, outgoing: &Outgoing) -> Outcom
         detail.push_str(": ");
         detail.push_str(&reason);
     }
-    detail.push_str(advice(answer.status));
-    if let Some(skew) = answer.date.and_then(|date| skew(now, date)).filter(|skew| *skew > LARGEST_SKEW) {
-        let skew = humantime::format_duration(Duration::from_secs(skew.as_secs()));
-        detail.push_str(&format!("; this machine's clock is off by {skew}: set it"));
+    match answer.date.and_then(|date| skew(now, date)) {
+        Some(skew) => detail.push_str(&format!("; this machine's clock is {skew}: set it")),
+        None => detail.push_str(advice(answer.status)),
     }
     Outcome::Answered { verdict, detail }
 }
@@ -221,16 +228,18 @@ fn advice(status: StatusCode) -> &'static str {
     }
 }
 
-/// Returns how far two clocks are apart.
-pub fn skew(one: SystemTime, other: SystemTime) -> Option<Duration> {
-    one.duration_since(other).or_else(|_| other.duration_since(one)).ok()
-}
-
 fn no_token(failure: &TokenFailure) -> Outcome {
-    match failure {
-        TokenFailure::Send(error) => Outcome::of_error(error),
-        TokenFailure::Answer { wait, .. } => {
-            Outcome::Failed { obstacle: Obstacle::Forbidden, asked: *wait, detail: failure.to_string() }
+    let asked = Some(failure.wait);
+    match &failure.reason {
+        TokenReason::Send(error) => match Outcome::of_error(error) {
+            Outcome::Failed { obstacle, detail, .. } => {
+                Outcome::Failed { obstacle, asked, detail: format!("no token: {detail}") }
+            }
+            answered @ Outcome::Answered { .. } => answered,
+        },
+        reason => {
+            let detail = format!("{failure}; {}", reason.what_to_change());
+            Outcome::Failed { obstacle: Obstacle::Forbidden, asked, detail }
         }
     }
 }
