@@ -41,7 +41,7 @@ impl Packer {
         if parcel.body.len() <= limit.raw {
             return parcel;
         }
-        // Text that cannot be compressed grows: at most from 8 to 9 bits a byte, by the fixed codes of deflate.
+        // What cannot be compressed grows: at the worst from 8 to 9 bits a byte, by the fixed codes of deflate.
         let raw = limit.raw.saturating_sub(limit.raw / 8 + 64);
         self.attempt(form, agent, batch, &Limit { raw, ..*limit })
     }

@@ -14,6 +14,9 @@ pub(super) enum Encoding {
 
 /// Bytes by which a body grows at least.
 const GROWTH: usize = 16 * 1024;
+/// The level of compression. Measured with syslog: 77, 57, 54 and 48 bytes a record for 1.3, 1.7, 2.0 and 2.9 µs at
+/// levels 1, 2, 3 and 6.
+const LEVEL: u32 = 2;
 /// The window of 32 KiB.
 const WINDOW_BITS: u8 = 15;
 
@@ -36,7 +39,7 @@ pub(super) struct Squeeze {
 impl Squeeze {
     /// Makes one; it has some 300 KiB of its own.
     pub(super) fn new(encoding: Encoding) -> Self {
-        let level = Compression::fast();
+        let level = Compression::new(LEVEL);
         let compress = match encoding {
             Encoding::Deflate => Compress::new(level, true),
             Encoding::Gzip => Compress::new_gzip(level, WINDOW_BITS),

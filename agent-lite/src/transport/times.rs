@@ -14,7 +14,7 @@ pub(super) enum Fraction {
 /// The calendar of one instant, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Civil {
-    year: i64,
+    year: u32,
     month: u8,
     day: u8,
     weekday: u8,
@@ -41,7 +41,7 @@ impl Civil {
         let from_march = (5 * day_of_year + 2) / 153;
         let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
         Self {
-            year: year_of_era + era * 400 + i64::from(month <= 2),
+            year: (year_of_era + era * 400 + i64::from(month <= 2)) as u32,
             month: month as u8,
             day: (day_of_year - (153 * from_march + 2) / 5 + 1) as u8,
             weekday: (days + 4).rem_euclid(7) as u8,
@@ -53,101 +53,84 @@ impl Civil {
 
 /// Writes an instant by RFC 3339, in UTC with `Z`.
 pub(super) fn write_iso(time: Timestamp, fraction: Fraction, out: &mut Vec<u8>) {
-    write_local(time, out);
-    let microsecond = Civil::of(time).microsecond;
+    let civil = Civil::of(time);
+    let [a, b, c, d, e, f] = civil.six_digits();
+    out.extend_from_slice(&civil.local());
     match fraction {
-        Fraction::Exact if microsecond == 0 => {}
-        Fraction::Exact if !microsecond.is_multiple_of(1_000) => {
-            out.push(b'.');
-            digits(microsecond.into(), 6, out);
+        Fraction::Exact if civil.microsecond == 0 => out.push(b'Z'),
+        Fraction::Exact if !civil.microsecond.is_multiple_of(1_000) => {
+            out.extend_from_slice(&[b'.', a, b, c, d, e, f, b'Z']);
         }
-        Fraction::Exact | Fraction::Milliseconds => {
-            out.push(b'.');
-            digits((microsecond / 1_000).into(), 3, out);
-        }
+        Fraction::Exact | Fraction::Milliseconds => out.extend_from_slice(&[b'.', a, b, c, b'Z']),
     }
-    out.push(b'Z');
 }
 
 /// Returns an instant as the legacy agent writes it into `x-ms-Date`: nine digits and an offset.
 pub(super) fn topology_date(time: Timestamp) -> String {
-    let mut out = Vec::with_capacity(35);
-    write_local(time, &mut out);
-    out.push(b'.');
-    digits(Civil::of(time).microsecond.into(), 6, &mut out);
-    out.extend_from_slice(b"000+00:00");
-    text(out)
+    let civil = Civil::of(time);
+    text(&[&civil.local(), b".", &civil.six_digits(), b"000+00:00"])
 }
 
 /// Returns an instant as an HTTP date (RFC 9110, section 5.6.7).
 pub(super) fn http_date(time: Timestamp) -> String {
     let civil = Civil::of(time);
-    let mut out = Vec::with_capacity(29);
-    out.extend_from_slice(WEEKDAYS.get(usize::from(civil.weekday)).unwrap_or(&"Sun").as_bytes());
-    out.extend_from_slice(b", ");
-    digits(civil.day.into(), 2, &mut out);
-    out.push(b' ');
-    out.extend_from_slice(MONTHS.get(usize::from(civil.month) - 1).unwrap_or(&"Jan").as_bytes());
-    out.push(b' ');
-    digits(civil.year, 4, &mut out);
-    out.push(b' ');
-    write_clock(civil, &mut out);
-    out.extend_from_slice(b" GMT");
-    text(out)
+    let weekday = WEEKDAYS.get(usize::from(civil.weekday)).unwrap_or(&"");
+    let month = MONTHS.get(usize::from(civil.month) - 1).unwrap_or(&"");
+    let (day, year, clock) = (two(civil.day), civil.year(), civil.clock());
+    text(&[weekday.as_bytes(), b", ", &day, b" ", month.as_bytes(), b" ", &year, b" ", &clock, b" GMT"])
 }
 
 /// Returns the day as `YYYYMMDD`.
 pub(super) fn compact_day(time: Timestamp) -> String {
     let civil = Civil::of(time);
-    let mut out = Vec::with_capacity(8);
-    digits(civil.year, 4, &mut out);
-    digits(civil.month.into(), 2, &mut out);
-    digits(civil.day.into(), 2, &mut out);
-    text(out)
+    text(&[&civil.year(), &two(civil.month), &two(civil.day)])
 }
 
 /// Returns the instant as `YYMMDDhhmmssZ`, ASN.1's UTCTime.
 pub(super) fn utc_time(time: Timestamp) -> String {
     let civil = Civil::of(time);
-    let mut out = Vec::with_capacity(13);
-    digits(civil.year % 100, 2, &mut out);
-    for part in [u32::from(civil.month), civil.day.into()] {
-        digits(part.into(), 2, &mut out);
+    let [_, _, a, b] = civil.year();
+    let clock = civil.clock();
+    let clock: Vec<u8> = clock.into_iter().filter(|byte| *byte != b':').collect();
+    text(&[&[a, b], &two(civil.month), &two(civil.day), &clock, b"Z"])
+}
+
+impl Civil {
+    fn year(self) -> [u8; 4] {
+        [self.year / 1_000, self.year / 100, self.year / 10, self.year].map(digit)
     }
-    for part in [civil.second / 3_600, civil.second / 60 % 60, civil.second % 60] {
-        digits(part.into(), 2, &mut out);
+
+    /// Returns `hh:mm:ss`.
+    fn clock(self) -> [u8; 8] {
+        let [a, b] = two((self.second / 3_600) as u8);
+        let [c, d] = two((self.second / 60 % 60) as u8);
+        let [e, f] = two((self.second % 60) as u8);
+        [a, b, b':', c, d, b':', e, f]
     }
-    out.push(b'Z');
-    text(out)
-}
 
-fn write_local(time: Timestamp, out: &mut Vec<u8>) {
-    let civil = Civil::of(time);
-    digits(civil.year, 4, out);
-    out.push(b'-');
-    digits(civil.month.into(), 2, out);
-    out.push(b'-');
-    digits(civil.day.into(), 2, out);
-    out.push(b'T');
-    write_clock(civil, out);
-}
+    /// Returns `YYYY-MM-DDThh:mm:ss`.
+    fn local(self) -> [u8; 19] {
+        let ([a, b, c, d], [e, f], [g, h]) = (self.year(), two(self.month), two(self.day));
+        let [i, j, k, l, m, n, o, p] = self.clock();
+        [a, b, c, d, b'-', e, f, b'-', g, h, b'T', i, j, k, l, m, n, o, p]
+    }
 
-fn write_clock(civil: Civil, out: &mut Vec<u8>) {
-    digits((civil.second / 3_600).into(), 2, out);
-    out.push(b':');
-    digits((civil.second / 60 % 60).into(), 2, out);
-    out.push(b':');
-    digits((civil.second % 60).into(), 2, out);
-}
-
-fn digits(value: i64, width: u32, out: &mut Vec<u8>) {
-    for place in (0..width).rev() {
-        out.push(b'0' + (value / 10_i64.pow(place) % 10) as u8);
+    fn six_digits(self) -> [u8; 6] {
+        let part = self.microsecond;
+        [part / 100_000, part / 10_000, part / 1_000, part / 100, part / 10, part].map(digit)
     }
 }
 
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_default()
+fn two(value: u8) -> [u8; 2] {
+    [b'0' + value / 10 % 10, b'0' + value % 10]
+}
+
+fn digit(value: u32) -> u8 {
+    b'0' + (value % 10) as u8
+}
+
+fn text(parts: &[&[u8]]) -> String {
+    String::from_utf8(parts.concat()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ const HEX: [u8; 16] = *b"0123456789abcdef";
 /// Writes text as the inside of a JSON string.
 pub(super) fn write_escaped(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| must_be_escaped(*byte)) {
+    while let Some(at) = first_special(rest) {
         let (plain, tail) = rest.split_at(at);
         out.extend_from_slice(plain);
         let Some((byte, tail)) = tail.split_first() else { return };
@@ -55,9 +55,19 @@ pub(super) fn write_escaped(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// RFC 8259, section 7: quotation mark, reverse solidus and what is below a space.
-fn must_be_escaped(byte: u8) -> bool {
-    byte < b' ' || byte == b'"' || byte == b'\\'
+/// Returns where the first byte is that must be escaped (RFC 8259, section 7): quotation mark, reverse solidus and
+/// what is below a space. Whole blocks without one are passed over first: the compiler makes vectors of that.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    let (blocks, _) = bytes.as_chunks::<16>();
+    let clean =
+        blocks.iter().take_while(|block| !block.iter().fold(false, |found, byte| found | special(*byte)));
+    let passed = clean.count() * 16;
+    let rest = bytes.get(passed..)?;
+    Some(passed + rest.iter().position(|byte| special(*byte))?)
+}
+
+fn special(byte: u8) -> bool {
+    (byte < b' ') | (byte == b'"') | (byte == b'\\')
 }
 
 /// Writes an integer.

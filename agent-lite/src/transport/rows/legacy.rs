@@ -50,13 +50,12 @@ pub(super) fn write(
 
 fn write_syslog(agent: &Agent, record: &Record<'_>, most: usize, out: &mut Vec<u8>) -> Row {
     let syslog = Syslog::of(record);
-    out.extend_from_slice(b"\"ident\":");
-    let cut = write_text(syslog.process.unwrap_or_default(), most, out);
+    out.extend_from_slice(b"\"Host\":");
+    let cut = write_text(syslog.host(agent), most, out);
     let mut fields = Fields::new(most, out);
+    fields.text("HostIP", syslog.host_ip(agent));
     fields.time("Timestamp", record.time(), Fraction::Milliseconds);
     fields.time("EventTime", syslog.event_time.unwrap_or(record.time()), Fraction::Milliseconds);
-    fields.text("Host", syslog.host(agent));
-    fields.text("HostIP", syslog.host_ip(agent));
     if let Some(process_id) = syslog.process_id {
         fields.name("ProcessId");
         fields.out.push(b'"');
@@ -65,6 +64,7 @@ fn write_syslog(agent: &Agent, record: &Record<'_>, most: usize, out: &mut Vec<u
     }
     fields.text("Facility", syslog.facility.unwrap_or_default());
     fields.text("Severity", severity(syslog.severity.unwrap_or_default()));
+    fields.text("ident", syslog.process.unwrap_or_default());
     fields.text("Message", syslog.message.unwrap_or_default());
     fields.out.push(b'}');
     (cut | fields.cut).into()
