@@ -4,6 +4,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
@@ -11,6 +12,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::sys::socket::MsgFlags;
+use nix::sys::socket::recv;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::sync::Semaphore;
@@ -66,6 +69,15 @@ struct Connection<'a> {
     framer: Framer,
     held: usize,
     streams: &'a Streams,
+}
+
+/// Whom to believe about whether there is something to read.
+#[derive(Clone, Copy)]
+enum Ask {
+    /// The runtime, which was told of news.
+    Runtime,
+    /// The kernel: when the source stops, the runtime may not have heard of the last bytes.
+    Kernel,
 }
 
 enum Read {
@@ -149,14 +161,14 @@ impl Connection<'_> {
             if !matches!(ready, Ok(Ok(()))) {
                 break;
             }
-            match self.read(stop).await {
+            match self.read(Ask::Runtime, stop).await {
                 (Read::End, _) => break,
                 (Read::Some { full: false }, Some(linger)) => time::sleep(linger).await,
                 (Read::Some { .. } | Read::Nothing, _) => task::yield_now().await,
             }
         }
         for _ in 0..LAST_READS {
-            if !matches!(self.read(stop).await.0, Read::Some { full: true }) {
+            if !matches!(self.read(Ask::Kernel, stop).await.0, Read::Some { full: true }) {
                 break;
             }
         }
@@ -168,27 +180,20 @@ impl Connection<'_> {
     }
 
     /// Reads once, and waits until the queues have what was read.
-    async fn read(&mut self, stop: &CancellationToken) -> (Read, Option<Duration>) {
+    async fn read(&mut self, ask: Ask, stop: &CancellationToken) -> (Read, Option<Duration>) {
         let mut desk = self.streams.desk.lock().await;
         let mut chunk = std::mem::take(&mut desk.chunk);
         chunk.resize(CHUNK, 0);
-        let count = self.stream.try_read(&mut chunk);
-        let mut records = 0;
-        if let Ok(count @ 1..) = count {
-            let mut rest = chunk.get(..count).unwrap_or_default();
-            let others = self.streams.unfinished.load(Ordering::Relaxed) - self.held;
-            let room = UNFINISHED.saturating_sub(others).max(SHARE);
-            let received = intake::now();
-            while let Some(message) = self.framer.next(&mut rest, room) {
-                records += 1;
-                desk.intake.take(message.bytes, end_of(message.cut), Origin::Peer(self.peer), received);
-                if desk.intake.is_full() {
-                    desk.deliver(stop).await;
-                }
+        let count = match ask {
+            Ask::Runtime => self.stream.try_read(&mut chunk),
+            Ask::Kernel => {
+                recv(self.stream.as_raw_fd(), &mut chunk, MsgFlags::MSG_DONTWAIT).map_err(io::Error::from)
             }
-            self.account();
-            desk.deliver(stop).await;
-        }
+        };
+        let records = match count {
+            Ok(count) => self.take(chunk.get(..count).unwrap_or_default(), &mut desk, stop).await,
+            Err(_) => 0,
+        };
         desk.chunk = chunk;
         let now = Instant::now();
         let linger = desk.pacer.read(now, records);
@@ -202,6 +207,24 @@ impl Connection<'_> {
             Err(_) => Read::End,
         };
         (read, linger)
+    }
+
+    /// Takes the messages out of a chunk, and waits until the queues have them; returns how many there were.
+    async fn take(&mut self, mut chunk: &[u8], desk: &mut Desk, stop: &CancellationToken) -> u64 {
+        let others = self.streams.unfinished.load(Ordering::Relaxed).saturating_sub(self.held);
+        let room = UNFINISHED.saturating_sub(others).max(SHARE);
+        let received = intake::now();
+        let mut records = 0;
+        while let Some(message) = self.framer.next(&mut chunk, room) {
+            records += 1;
+            desk.intake.take(message.bytes, end_of(message.cut), Origin::Peer(self.peer), received);
+            if desk.intake.is_full() {
+                desk.deliver(stop).await;
+            }
+        }
+        self.account();
+        desk.deliver(stop).await;
+        records
     }
 
     fn account(&mut self) {
