@@ -12,8 +12,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 use nix::sys::socket::recv;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::sync::Semaphore;
@@ -64,20 +66,11 @@ struct Desk {
 
 /// One connection: its unfinished message is accounted for.
 struct Connection<'a> {
-    stream: TcpStream,
     peer: IpAddr,
     framer: Framer,
+    pacer: Pacer,
     held: usize,
     streams: &'a Streams,
-}
-
-/// Whom to believe about whether there is something to read.
-#[derive(Clone, Copy)]
-enum Ask {
-    /// The runtime, which was told of news.
-    Runtime,
-    /// The kernel: when the source stops, the runtime may not have heard of the last bytes.
-    Kernel,
 }
 
 enum Read {
@@ -144,32 +137,20 @@ impl Source {
         let source = Arc::clone(self);
         connections.spawn(async move {
             let _permit = permit;
-            let (framer, streams) = (Framer::default(), &source.streams);
-            Connection { stream, peer, framer, held: 0, streams }.serve(&source.stop).await;
+            let (framer, pacer, streams) = (Framer::default(), Pacer::default(), &source.streams);
+            Connection { peer, framer, pacer, held: 0, streams }.serve(stream, &source.stop).await;
         });
     }
 }
 
 impl Connection<'_> {
-    /// Reads until the peer ends, is silent for too long, or the source is stopped.
-    async fn serve(mut self, stop: &CancellationToken) {
-        loop {
-            let ready = tokio::select! {
-                () = stop.cancelled() => break,
-                ready = time::timeout(self.streams.idle, self.stream.readable()) => ready,
-            };
-            if !matches!(ready, Ok(Ok(()))) {
-                break;
-            }
-            match self.read(Ask::Runtime, stop).await {
-                (Read::End, _) => break,
-                (Read::Some { full: false }, Some(linger)) => time::sleep(linger).await,
-                (Read::Some { .. } | Read::Nothing, _) => task::yield_now().await,
-            }
-        }
-        for _ in 0..LAST_READS {
-            if !matches!(self.read(Ask::Kernel, stop).await.0, Read::Some { full: true }) {
-                break;
+    /// Reads until the peer ends, is silent for too long, or the source is stopped; then what is left.
+    async fn serve(mut self, stream: TcpStream, stop: &CancellationToken) {
+        if let Ok(stream) = self.serve_watched(stream, stop).await {
+            for _ in 0..LAST_READS {
+                if !matches!(self.read(&stream, stop).await.0, Read::Some { full: true }) {
+                    break;
+                }
             }
         }
         let mut desk = self.streams.desk.lock().await;
@@ -179,34 +160,83 @@ impl Connection<'_> {
         }
     }
 
+    /// Reads when there is news. Records that come fast are read by the clock, see [`super::datagrams`].
+    async fn serve_watched(
+        &mut self,
+        mut stream: TcpStream,
+        stop: &CancellationToken,
+    ) -> io::Result<std::net::TcpStream> {
+        loop {
+            let ready = tokio::select! {
+                () = stop.cancelled() => break,
+                ready = time::timeout(self.streams.idle, stream.readable()) => ready,
+            };
+            if !matches!(ready, Ok(Ok(()))) {
+                break;
+            }
+            match self.read(&stream, stop).await {
+                (Read::End, _) => break,
+                (Read::Some { full: true }, _) => task::yield_now().await,
+                (Read::Some { full: false }, Some(linger)) => {
+                    let unwatched = stream.into_std()?;
+                    self.serve_busy(&unwatched, linger, stop).await;
+                    stream = TcpStream::from_std(unwatched)?;
+                }
+                (Read::Some { full: false } | Read::Nothing, _) => {
+                    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                    let _ = stream.try_io(Interest::READABLE, nothing);
+                }
+            }
+        }
+        stream.into_std()
+    }
+
+    async fn serve_busy(
+        &mut self,
+        stream: &std::net::TcpStream,
+        mut linger: Duration,
+        stop: &CancellationToken,
+    ) {
+        while !stop.is_cancelled() {
+            time::sleep(linger).await;
+            loop {
+                match self.read(stream, stop).await {
+                    (Read::Some { full: true }, _) => task::yield_now().await,
+                    (Read::Some { full: false } | Read::Nothing, Some(again)) => {
+                        linger = again;
+                        break;
+                    }
+                    // The watch notices the end, too.
+                    (Read::Some { full: false } | Read::Nothing, None) | (Read::End, _) => return,
+                }
+            }
+        }
+    }
+
     /// Reads once, and waits until the queues have what was read.
-    async fn read(&mut self, ask: Ask, stop: &CancellationToken) -> (Read, Option<Duration>) {
+    async fn read(&mut self, stream: &impl AsRawFd, stop: &CancellationToken) -> (Read, Option<Duration>) {
+        let stream = stream.as_raw_fd();
         let mut desk = self.streams.desk.lock().await;
         let mut chunk = std::mem::take(&mut desk.chunk);
         chunk.resize(CHUNK, 0);
-        let count = match ask {
-            Ask::Runtime => self.stream.try_read(&mut chunk),
-            Ask::Kernel => {
-                recv(self.stream.as_raw_fd(), &mut chunk, MsgFlags::MSG_DONTWAIT).map_err(io::Error::from)
-            }
-        };
+        let count = recv(stream, &mut chunk, MsgFlags::MSG_DONTWAIT);
         let records = match count {
             Ok(count) => self.take(chunk.get(..count).unwrap_or_default(), &mut desk, stop).await,
             Err(_) => 0,
         };
         desk.chunk = chunk;
         let now = Instant::now();
-        let linger = desk.pacer.read(now, records);
+        desk.pacer.read(now, records);
         if desk.pacer.cooled(now) {
             desk.intake.shrink();
         }
         let read = match count {
             Ok(0) => Read::End,
             Ok(count) => Read::Some { full: count == CHUNK },
-            Err(nothing) if nothing.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
+            Err(Errno::EAGAIN | Errno::EINTR) => Read::Nothing,
             Err(_) => Read::End,
         };
-        (read, linger)
+        (read, self.pacer.read(now, records))
     }
 
     /// Takes the messages out of a chunk, and waits until the queues have them; returns how many there were.
