@@ -265,7 +265,7 @@ fn write_and_rotate(logs: &Path, scheme: Scheme, rotations: usize, lines: usize)
 fn thirty_rotations(scheme: Scheme, pattern: &str, restarts: bool) {
     let stage = Stage::new(pattern);
     let logs = stage.logs();
-    let (rotations, lines) = (30, 60);
+    let (rotations, lines) = (30, 200);
     let mut running = stage.start();
     let done = Arc::new(AtomicBool::new(false));
     let writer = {
@@ -340,4 +340,83 @@ fn thirty_renames_with_restarts_in_between_lose_and_double_nothing() {
 #[test]
 fn thirty_truncations_with_restarts_in_between_lose_and_double_nothing() {
     thirty_rotations(Scheme::Copy, "app.log*", true);
+}
+
+/// Drops the reader at any of its awaits, as a kill would end it, and starts it anew; nothing may be lost, and
+/// what comes twice is what one round had delivered.
+#[test]
+fn a_reader_that_dies_anywhere_loses_nothing_and_doubles_at_most_a_round() {
+    let stage = Stage::new("app.log*");
+    let logs = stage.logs();
+    let done = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let done = done.clone();
+        thread::spawn(move || {
+            write_and_rotate(&logs, Scheme::Rename, 10, 300);
+            done.store(true, Ordering::Release);
+        })
+    };
+    let (mut deaths, mut random) = (0_usize, 88172645463325252_u64);
+    while !done.load(Ordering::Acquire) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let polls = random % 40;
+        let task = stage.task(&CancellationToken::new());
+        runtime().block_on(async {
+            let mut task = Box::pin(task);
+            let mut left = polls;
+            let dies =
+                std::future::poll_fn(|context| match (left.checked_sub(1), task.as_mut().poll(context)) {
+                    (Some(fewer), Poll::Pending) => {
+                        left = fewer;
+                        Poll::Pending
+                    }
+                    _ => Poll::Ready(()),
+                });
+            let _ = tokio::time::timeout(Duration::from_millis(300), dies).await;
+        });
+        deaths += 1;
+    }
+    writer.join().unwrap();
+    append(&stage.log("app.log"), "the end\n");
+    let running = stage.start();
+    stage.until("the end", || stage.texts().iter().any(|text| text == "the end"));
+    stage.until("every line", || (0..11 * 300).map(line).all(|line| stage.texts().contains(&line)));
+    running.stop();
+    let texts = stage.texts();
+    let doubled = texts.len() - (11 * 300 + 10 + 1);
+    assert!(deaths > 5, "{deaths}");
+    // A round has at most what was written in 300 ms.
+    assert!(doubled <= deaths * 300, "{doubled} doubled by {deaths} deaths");
+}
+
+#[test]
+fn records_of_several_lines_are_joined_across_rotations() {
+    for scheme in [Scheme::Rename, Scheme::RenameAway, Scheme::Copy] {
+        for pattern in ["app.log", "app.log*"] {
+            let mut stage = Stage::new(pattern);
+            stage.settings.record = RecordStart::Time(TimeForm::YearFirst);
+            stage.settings.flush_after = Duration::from_secs(4);
+            let log = stage.log("app.log");
+            let running = stage.start();
+            append(&log, "2026-01-01 00:00:00 first\n\tat one\n");
+            for number in 1..6 {
+                append(&log, format!("2026-01-01 00:00:0{number} record\n\tat one\n"));
+                stage.wait(number);
+                rotate(&stage.logs(), scheme, 9);
+                append(&log, format!("\tat two {number}\n\tat three\n"));
+                thread::sleep(Duration::from_millis(300));
+            }
+            append(&log, "2026-01-01 00:00:06 last\n");
+            let texts = stage.wait(7);
+            running.stop();
+            let mut wanted = vec!["2026-01-01 00:00:00 first\n\tat one".to_owned()];
+            wanted.extend((1..6).map(|number| {
+                format!("2026-01-01 00:00:0{number} record\n\tat one\n\tat two {number}\n\tat three")
+            }));
+            wanted.push("2026-01-01 00:00:06 last".to_owned());
+            assert_eq!(texts, wanted, "{scheme:?} {pattern}");
+        }
+    }
 }

@@ -169,6 +169,7 @@ impl Reader {
     fn vanished(&mut self, key: u64, now: Instant) {
         let Some(entry) = self.entry(key) else { return };
         entry.place = None;
+        entry.grew = now;
         if entry.handle.is_none() && !entry.over {
             entry.doubt = entry.size > entry.position + entry.kept.len() as u64;
             self.search(key, now);
@@ -203,13 +204,11 @@ impl Reader {
         for entry in &mut self.entries {
             let there = entry.place.as_ref().and_then(|place| std::fs::metadata(place).ok());
             match (there, &entry.handle) {
-                (Some(metadata), _) if Identity::of(&metadata) == entry.id => {
-                    entry.resize(metadata.len(), now)
-                }
+                (Some(metadata), _) if Identity::of(&metadata) == entry.id => entry.update(&metadata, now),
                 (_, Some(file)) => {
                     moved |= entry.place.is_some();
                     if let Ok(metadata) = file.metadata() {
-                        entry.resize(metadata.len(), now);
+                        entry.update(&metadata, now);
                     }
                 }
                 (_, None) => moved |= entry.place.is_some(),
@@ -269,8 +268,11 @@ impl Reader {
         let mut unread = 0;
         for entry in &mut self.entries {
             let all = entry.read_to == Some(entry.size) && entry.size <= entry.position;
-            unread += u64::from(entry.doubt && !entry.has_file());
-            entry.doubt &= entry.has_file();
+            // A copy may turn up, compressed even, until then.
+            if entry.doubt && !entry.has_file() && entry.quiet(now) >= GRACE {
+                unread += 1;
+                entry.doubt = false;
+            }
             if !entry.sorted && entry.is_ending() && entry.quiet(now) >= GRACE {
                 (entry.handle, entry.place) = (None, None);
             }
