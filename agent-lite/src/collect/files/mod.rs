@@ -143,7 +143,8 @@ async fn open(settings: FilesSettings, context: &Context, inlet: Inlet) -> Reade
         troubles: troubles::Troubles::default(),
         frames: Frames::default(),
         buffer: Vec::new(),
-        saved: Vec::new(),
+        saved: None,
+        look_is_quick: false,
         save_failed: false,
         turned: 0,
     }
