@@ -70,6 +70,9 @@ pub(super) struct Arguments {
     /// The roots that vouch for Azure, PEM [default: the system's]
     #[arg(long, value_name = "FILE")]
     azure_ca: Option<PathBuf>,
+    /// The folder of identities, positions and queues [default: /var/lib/agent-lite]
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
     /// The workspace's name in the configuration
     #[arg(long)]
     name: Option<String>,
@@ -198,6 +201,7 @@ fn plan(what: &Arguments) -> Result<Plan, Failure> {
         proxies: given.or(paired).or(legacy.proxy.map(|proxy| vec![proxy])),
         gateway_ca: what.gateway_ca.as_ref().map(absolute),
         azure_ca: what.azure_ca.as_ref().map(absolute),
+        state: what.state.as_ref().map(absolute),
         domain: what.domain.clone().or(legacy.domain).unwrap_or_else(|| USUAL_DOMAIN.to_owned()),
         name: what.name.clone(),
         workspace,
