@@ -21,7 +21,8 @@ pids=()
 # Ends what was started here, the agent first, so that what it still holds goes to its queue.
 finish() {
   local code=$? at
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap '' INT TERM
   for ((at = ${#pids[@]} - 1; at >= 0; at--)); do
     kill "${pids[at]}" 2>/dev/null || true
     wait "${pids[at]}" 2>/dev/null || true
@@ -70,14 +71,15 @@ syslog_port=$(free_port 25224)
 say 'Azure: a stand-in with one workspace; it prints each row it takes'
 "$bin/fake-azure" --workspace "$workspace" --listen 127.0.0.1:0 --ca azure-ca.pem >rows.log 2>azure.log &
 pids+=($!)
-wait_for 'the stand-in for Azure' 20 grep -q '\.oms\.' azure.log
-wait_for 'all its names' 20 grep -q 'login\.' azure.log
+wait_for 'the stand-in for Azure' 20 grep -qs '\.oms\.' azure.log
+wait_for 'all its names' 20 grep -qs 'login\.' azure.log
 sed -n 's/^workspace .* with the key //p' azure.log >workspace.key
 grep -o '^workspace .* with' azure.log | sed 's/ with$//'
 
 say 'The gateway: its name server is a table that leads Azure'\''s names to the stand-in'
 {
   printf '[[listener]]\naddress = "127.0.0.1:%s"\n' "$gateway_port"
+  printf '[admin]\naddress = "127.0.0.1:0"\n'
   printf '[addresses]\nallow = ["127.0.0.1/32"]\n'
   printf '[role.agents]\nusers_file = "agents.users"\n'
   sed -n '/^\[dns.hosts\]/,$p' azure.log | grep -E '^(\[dns\.hosts\]|"[^"]+" = )'
@@ -86,7 +88,7 @@ say 'The gateway: its name server is a table that leads Azure'\''s names to the 
 run "$bin/la-gateway" --config gateway.toml pair edge7
 "$bin/la-gateway" --config gateway.toml >gateway.log 2>&1 &
 pids+=($!)
-wait_for 'the gateway' 20 grep -q 'event_id=101' gateway.log
+wait_for 'the gateway' 20 grep -qs 'event_id=101' gateway.log
 
 say 'The agent: onboarded with the pairing file, then running'
 mkdir logs
@@ -108,23 +110,23 @@ run "$bin/agent-lite" -c agent.toml onboard --pairing edge7.toml -w "$workspace"
 rm edge7.toml workspace.key
 "$bin/agent-lite" -c agent.toml run >agent.log 2>&1 &
 pids+=($!)
-wait_for 'the agent' 20 grep -q 'event_id=500' agent.log
-wait_for 'its syslog source' 20 grep -q 'a source listens' agent.log
+wait_for 'the agent' 20 grep -qs 'event_id=500' agent.log
+wait_for 'its syslog source' 20 grep -qs 'a source listens' agent.log
 
 say 'A log line by syslog, and one in a file'
 printf "$ echo '<13>demo: hello by syslog' >/dev/udp/127.0.0.1/%s\n" "$syslog_port"
 echo '<13>demo: hello by syslog' >"/dev/udp/127.0.0.1/$syslog_port"
 printf "$ echo 'hello by file' >>%s/logs/app.log\n" "$trial"
 echo 'hello by file' >>"$trial/logs/app.log"
-wait_for 'the row of the log line' 30 grep -q '^Syslog .*hello by syslog' rows.log
-wait_for 'the row of the file' 30 grep -q '^App_CL .*hello by file' rows.log
+wait_for 'the row of the log line' 30 grep -qs '^Syslog .*hello by syslog' rows.log
+wait_for 'the row of the file' 30 grep -qs '^App_CL .*hello by file' rows.log
 
 say 'Rows in the workspace'
 if [ "$mode" = --once ]; then
   cat rows.log
   say 'What the agent says'
   run "$bin/agent-lite" -c agent.toml status
-  grep -q 'verdict="carried"' gateway.log || fail 'the gateway carried nothing'
+  grep -qs 'verdict="carried"' gateway.log || fail 'the gateway carried nothing'
   exit 0
 fi
 cat <<TEXT
