@@ -5,7 +5,7 @@
 //! becomes a [`Row`] of a table; everything a faithful client does not do becomes a [`Problem`], taken or
 //! not; a [`Fault`] makes something go wrong. Facts: `oms-protocol.md` 1 to 3, 5, 11; `azure.md` 2.3, 3.
 //!
-//! Inside: [`server`] reads a request and finds its [`Place`], whose module answers it from the [`state`].
+//! Inside: `server` reads a request and finds its [`Place`], whose module answers it from the `state`.
 
 mod answer;
 mod blob;
