@@ -145,7 +145,7 @@ fn a_stream_is_the_written_one_or_made_of_the_tables_name_or_off() {
     let config = with_workspace(&text).unwrap();
     let TransportSettings::LogsIngestion(settings) = &config.workspaces[0].transport else { panic!() };
     let stream = |table: &str| settings.stream(&table.parse().unwrap());
-    assert_eq!(stream("Syslog").as_deref(), Some("Microsoft-Syslog"));
+    assert_eq!(stream("Syslog").as_deref(), Some("Custom-AgentLiteSyslog"));
     assert_eq!(stream("App_CL").as_deref(), Some("Custom-Other"));
     assert_eq!(stream("Else_CL").as_deref(), Some("Custom-Else_CL"));
     assert_eq!(stream("Perf"), None);
