@@ -25,3 +25,5 @@ mod targets;
 mod tls_listener;
 mod upload_caps;
 mod volume;
+mod agent_stage;
+mod agent_sources;
