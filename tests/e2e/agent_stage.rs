@@ -240,18 +240,25 @@ fn workspace(number: usize) -> Workspace {
     Workspace::new(&format!("{number:08x}-bb2b-234b-abb2-b2b345bb6789")).with_certificate(&certificate)
 }
 
-/// The certificate and key of one Entra application, in PEM: RSA keys take long to find.
-fn application() -> &'static (String, String) {
+/// The certificate and key of one Entra application, in PEM.
+pub(crate) fn application() -> &'static (String, String) {
     static APPLICATION: OnceLock<(String, String)> = OnceLock::new();
     APPLICATION.get_or_init(|| {
-        let key =
-            rsa::RsaPrivateKey::new(&mut OsRng, 2048).expect("a key").to_pkcs8_der().expect("a key in DER");
-        let key = PrivatePkcs8KeyDer::from(key.as_bytes().to_vec());
-        let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_RSA_SHA256).expect("a key");
         let params = CertificateParams::new(vec!["application.example".to_owned()]).expect("a name");
-        let certificate = params.self_signed(&key).expect("a certificate");
-        (certificate.pem(), key.serialize_pem())
+        let certificate = params.self_signed(&rsa_pair()).expect("a certificate");
+        (certificate.pem(), rsa_pair().serialize_pem())
     })
+}
+
+/// Returns the one RSA key of these journeys: they take long to find.
+pub(crate) fn rsa_pair() -> KeyPair {
+    static KEY: OnceLock<Vec<u8>> = OnceLock::new();
+    let make = || {
+        let key = rsa::RsaPrivateKey::new(&mut OsRng, 2048).expect("a key").to_pkcs8_der();
+        key.expect("a key in DER").as_bytes().to_vec()
+    };
+    let key = PrivatePkcs8KeyDer::from(KEY.get_or_init(make).clone());
+    KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_RSA_SHA256).expect("a key")
 }
 
 /// Returns every file below a folder.

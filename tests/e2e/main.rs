@@ -27,3 +27,4 @@ mod upload_caps;
 mod volume;
 mod agent_stage;
 mod agent_sources;
+mod agent_onboarding;
