@@ -3,6 +3,7 @@
 //! A request goes out once. Only when a kept connection turns out to be closed *before* any byte of the request was
 //! written is it sent anew on a fresh one; what follows a request whose bytes were taken is the caller's to decide.
 
+mod coding;
 mod connection;
 mod error;
 #[cfg(test)]
@@ -50,7 +51,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// All fields of the head.
     pub headers: HeaderMap,
-    /// The body, at most [`LARGEST_ANSWER`] bytes of it.
+    /// The body before any `Content-Encoding`, at most [`LARGEST_ANSWER`] bytes of it.
     pub body: Bytes,
     /// The origin's clock when it answered.
     pub date: Option<SystemTime>,

@@ -206,33 +206,3 @@ fn one_huge_file_does_not_keep_the_others_waiting() {
     running.stop();
     assert!(texts.iter().position(|text| text == "short").unwrap() < 20_000);
 }
-
-#[test]
-fn temporary_idle() {
-    let mut stage = Stage::new("*.log");
-    stage.settings.look = Duration::from_secs(10);
-    for number in 0..10 {
-        append(&stage.log(&format!("{number}.log")), "x\n");
-    }
-    let running = stage.start();
-    stage.wait(10);
-    std::thread::sleep(Duration::from_secs(25));
-    let cpu = || {
-        fs::read_dir("/proc/self/task")
-            .unwrap()
-            .map(|t| {
-                fs::read_to_string(t.unwrap().path().join("schedstat"))
-                    .unwrap_or_default()
-                    .split(' ')
-                    .next()
-                    .unwrap_or("0")
-                    .parse::<u64>()
-                    .unwrap_or(0)
-            })
-            .sum::<u64>()
-    };
-    let before = cpu();
-    std::thread::sleep(Duration::from_secs(40));
-    eprintln!("IDLE {} µs per second", (cpu() - before) / 40_000);
-    running.stop();
-}

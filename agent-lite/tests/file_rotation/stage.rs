@@ -43,6 +43,16 @@ pub(crate) struct Stage {
     pub(crate) counters: Counters,
     pub(crate) queue: Queue,
     pub(crate) arrived: Mutex<Vec<(String, String)>>,
+    _tender: Tender,
+}
+
+/// Tends the queue as long as the stage is there.
+struct Tender(CancellationToken);
+
+impl Drop for Tender {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 /// A reader in a thread of its own.
@@ -74,7 +84,10 @@ impl Stage {
             segment: 1 << 20,
         };
         let queue = Queue::open(queue, counters.workspace("w")).unwrap();
-        Self { folder, settings, counters, queue, arrived: Mutex::default() }
+        let (tended, stop) = (queue.clone(), CancellationToken::new());
+        let stopped = stop.clone();
+        thread::spawn(move || runtime().block_on(stopped.run_until_cancelled(tended.tend())));
+        Self { folder, settings, counters, queue, arrived: Mutex::default(), _tender: Tender(stop) }
     }
 
     pub(crate) fn logs(&self) -> PathBuf {
@@ -107,7 +120,7 @@ impl Stage {
         let mut context = TaskContext::from_waker(Waker::noop());
         let mut arrived = self.arrived.lock().unwrap();
         let mut bytes = Vec::new();
-        self.queue.seal();
+        runtime().block_on(self.queue.flush());
         while let Poll::Ready(segment) = pin!(self.queue.next()).poll(&mut context) {
             runtime().block_on(segment.load(&mut bytes)).unwrap();
             let mut rest = bytes.as_slice();

@@ -269,6 +269,17 @@ impl FakeWorkspaces {
         state.agents.values().filter(|agent| agent.workspace == workspace).cloned().collect()
     }
 
+    /// Knows an agent by another certificate (DER) from now on, as if it had been onboarded with it.
+    pub fn know(&self, workspace: &str, guid: &str, certificate: &[u8]) {
+        let agent = Agent {
+            workspace: workspace.to_owned(),
+            guid: guid.to_owned(),
+            name: String::new(),
+            replaces: None,
+        };
+        self.shared.state().agents.insert(encoding::sha256(certificate), agent);
+    }
+
     /// Forgets every agent of a workspace, as when it was deleted there.
     pub fn forget_agents(&self, workspace: &str) {
         self.shared.state().agents.retain(|_, agent| agent.workspace != workspace);

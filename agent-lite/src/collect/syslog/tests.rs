@@ -65,9 +65,14 @@ impl Rig {
         assert_eq!(self.tally.losses.count(loss), count, "{loss:?}");
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
+        self.end().await;
+    }
+
+    /// Stops the source; its queue stays.
+    async fn end(&mut self) {
         self.stop.cancel();
-        time::timeout(PATIENCE, self.task).await.expect("the source stops").unwrap();
+        time::timeout(PATIENCE, &mut self.task).await.expect("the source stops").unwrap();
     }
 }
 
@@ -301,9 +306,8 @@ async fn what_is_there_when_the_source_stops_is_taken() {
     }
     UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"<13>a: by udp", udp_of(&bound)).unwrap();
     tcp.write_all(b"<13>a: by tcp\n<13>a: half").unwrap();
-    let queue = rig.queue.clone();
-    rig.stop().await;
-    let rows = time::timeout(PATIENCE, rows(&queue, 3)).await.expect("records arrive");
+    rig.end().await;
+    let rows = rig.rows(3).await;
     let mut rows = messages(&rows);
     rows.sort();
     assert_eq!(rows, ["by tcp", "by udp", "half"]);
