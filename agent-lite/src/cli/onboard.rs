@@ -1,9 +1,8 @@
 //! `agent-lite onboard`: makes this agent known to a workspace and writes the configuration.
 
-use std::fs;
+mod files;
+
 use std::io::Read;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,11 +24,15 @@ use agent_lite::upload::onboarding::Onboarding;
 use agent_lite::upload::roots::Roots;
 use anyhow::Context;
 use anyhow::anyhow;
-use anyhow::bail;
 use common::document::Source;
 use common::secret::Secret;
 use serde::Deserialize;
 
+use self::files::LARGEST_FILE;
+use self::files::Trusted;
+use self::files::read;
+use self::files::read_if_there;
+use self::files::write;
 use super::runtime;
 
 /// Exit codes of the legacy tool: a bad option, a missing key, trouble with files.
@@ -38,8 +41,6 @@ const NO_KEY: u8 = 3;
 const INTERNAL: u8 = 30;
 /// The public cloud's domain.
 const USUAL_DOMAIN: &str = "opinsights.azure.com";
-/// Largest key, pairing or onboarding file, in bytes: 1 MiB.
-const LARGEST_FILE: u64 = 1024 * 1024;
 /// How long the one request may take.
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -58,7 +59,8 @@ pub(super) struct Arguments {
     /// Domain of the workspace's cloud [default: opinsights.azure.com]
     #[arg(short = 'd', long)]
     domain: Option<String>,
-    /// The gateway: [https://|http://][user:password@]host[:port]; several in order
+    /// The gateway: [https://|http://][user:password@]host[:port]; several in order. A password here is seen by
+    /// everybody who lists processes: prefer --pairing
     #[arg(short = 'p', long = "proxy", value_name = "PROXY")]
     proxies: Vec<String>,
     /// The file that `la-gateway pair` wrote: gateway, password and its CA
@@ -125,8 +127,9 @@ fn coded<T>(code: u8, outcome: anyhow::Result<T>) -> Result<T, Failure> {
 fn try_onboard(file: &Path, what: &Arguments) -> Result<(), Failure> {
     let mut plan = plan(what)?;
     let before = coded(BAD_OPTION, read_if_there(file))?;
-    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-    let ca_file = plan.ca_pem.as_ref().map(|_| folder.join("gateway-ca.pem"));
+    // The configuration looks for it beside itself, so an absolute path is the same for everybody.
+    let whole = coded(BAD_OPTION, std::path::absolute(file).context("the configuration file"))?;
+    let ca_file = plan.ca_pem.as_ref().map(|_| whole.with_file_name("gateway-ca.pem"));
     if let Some(path) = &ca_file {
         plan.changes.gateway_ca = Some(path.to_string_lossy().into_owned());
     }
@@ -134,10 +137,12 @@ fn try_onboard(file: &Path, what: &Arguments) -> Result<(), Failure> {
     let machine = Machine::ask();
     let config = config::parse(Source { file, text: &text }, &machine.hostname)
         .map_err(|problems| Failure { code: BAD_OPTION, error: anyhow!("{problems}") })?;
-    if let (Some(path), Some(pem)) = (&ca_file, &plan.ca_pem) {
-        coded(INTERNAL, write(path, pem, 0o644))?;
-    }
+    let trusted = ca_file.as_deref().zip(plan.ca_pem.as_deref());
+    let trusted = coded(INTERNAL, trusted.map(|(path, pem)| Trusted::replace(path, pem)).transpose())?;
     let onboarded = request(&config, &machine, &plan)?;
+    if let Some(trusted) = trusted {
+        trusted.keep();
+    }
     coded(INTERNAL, write(file, &text, 0o600))?;
     let known = match onboarded.known {
         Known::New => "is known as",
@@ -257,39 +262,6 @@ impl Legacy {
             domain: find("URL_TLD"),
         }
     }
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    let size = fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
-    if size > LARGEST_FILE {
-        bail!("{} is larger than 1 MiB", file.display());
-    }
-    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
-}
-
-fn read_if_there(file: &Path) -> anyhow::Result<String> {
-    if file.exists() { read(file) } else { Ok(String::new()) }
-}
-
-/// Replaces a file in one step; one that is there keeps its mode.
-fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
-    let written = || -> std::io::Result<()> {
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-        let before = fs::metadata(&real).ok().map(|metadata| metadata.permissions());
-        let mut name = real.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.new", std::process::id()));
-        let new = real.with_file_name(name);
-        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-        out.write_all(text.as_bytes())?;
-        if let Some(before) = before {
-            out.set_permissions(before)?;
-        }
-        out.sync_all()?;
-        fs::rename(&new, &real)
-    };
-    written().with_context(|| format!("cannot write {}", file.display()))
 }
 
 #[cfg(test)]
