@@ -32,7 +32,6 @@ use crate::upload::gateways::Gateways;
 use crate::upload::gateways::Tunnel;
 use crate::upload::https::Answer;
 use crate::upload::https::IDLE;
-use crate::upload::https::LARGEST_ANSWER;
 use crate::upload::https::SendError;
 use crate::upload::https::SendPhase;
 use crate::upload::roots::TlsTrouble;
@@ -94,6 +93,7 @@ impl Connection {
     pub(super) async fn send(
         &mut self,
         request: Request<Bytes>,
+        largest_answer: usize,
         ends: Instant,
     ) -> Result<Answer, Unanswered> {
         self.note_idle(None);
@@ -112,7 +112,7 @@ impl Connection {
                 None => return Err(self.broken(error.error())),
             },
         };
-        let answer = match timeout_at(ends, self.read(response)).await {
+        let answer = match timeout_at(ends, self.read(response, largest_answer)).await {
             Err(_) => return Err(self.late(SendPhase::Body)),
             Ok(answer) => answer?,
         };
@@ -125,14 +125,14 @@ impl Connection {
         (self.whole && !self.sender.is_closed()).then_some(self)
     }
 
-    async fn read(&mut self, response: Response<Incoming>) -> Result<Answer, Unanswered> {
+    async fn read(&mut self, response: Response<Incoming>, most: usize) -> Result<Answer, Unanswered> {
         let (head, mut rest) = response.into_parts();
         let mut body = BytesMut::new();
         self.whole = loop {
             let Some(frame) = rest.frame().await else { break true };
             let frame = frame.map_err(|error| self.broken(&error))?;
             let Some(data) = frame.data_ref() else { continue };
-            let room = LARGEST_ANSWER - body.len();
+            let room = most - body.len();
             body.extend_from_slice(data.get(..room).unwrap_or(data));
             if data.len() > room {
                 break false;
