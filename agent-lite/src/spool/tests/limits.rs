@@ -42,6 +42,23 @@ fn the_segment_that_is_being_sent_is_dropped_after_the_others() {
 }
 
 #[test]
+fn what_is_being_sent_outlives_what_the_disk_does_not_have_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let cap = 3 * (HEAD + FRAME);
+    let settings = QueueSettings { cap, segment: 64, ..settings(folder.path()) };
+    let (queue, tally) = open(&settings);
+    queue.append(&Table::Syslog, &records([1])).unwrap();
+    settle(&queue);
+    assert_eq!(load(&queue.peek().unwrap()).0, [1]);
+    for number in 2..8 {
+        queue.append(&Table::Syslog, &records([number])).unwrap();
+    }
+    let left = drain(&queue).remove(&Table::Syslog).unwrap();
+    assert_eq!((left.first(), left.last()), (Some(&1), Some(&7)));
+    assert_eq!(losses(&tally), [(Loss::Dropped, 7 - left.len() as u64)]);
+}
+
+#[test]
 fn of_a_segment_that_is_delivered_in_part_the_rest_is_counted_as_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let settings = QueueSettings { cap: 4 * 258, segment: 258, ..settings(folder.path()) };
