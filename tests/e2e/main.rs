@@ -28,3 +28,5 @@ mod volume;
 mod agent_stage;
 mod agent_sources;
 mod agent_onboarding;
+mod agent_gateways;
+mod agent_only_way;
