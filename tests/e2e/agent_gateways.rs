@@ -86,7 +86,7 @@ async fn a_gateway_of_any_kind_is_used_as_its_value_says_and_the_environments_pr
     for (value, more, gateway, user) in &kinds {
         for legacy in [false, true] {
             stage.home.write("proxy.conf", format!("{value}\n"));
-            stage.configure_through(&[value.clone()], more, &[By::Secret], SYSLOG);
+            stage.configure_through(std::slice::from_ref(value), more, &[By::Secret], SYSLOG);
             if legacy {
                 let text = std::fs::read_to_string(stage.home.config()).expect("our own file");
                 let line = format!("proxies = [{value:?}]");

@@ -217,7 +217,8 @@ impl AgentStage {
         let rows = self.fake.wait_for_rows(self.id(number), table, expected.len() as u64).await;
         let mut messages: Vec<&str> = rows.iter().map(Row::message).collect();
         let mut expected = expected.to_vec();
-        (messages.sort_unstable(), expected.sort_unstable());
+        messages.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(messages, expected, "{table} of w{number}");
         rows
     }
