@@ -30,3 +30,7 @@ mod agent_sources;
 mod agent_onboarding;
 mod agent_gateways;
 mod agent_only_way;
+mod agent_commands;
+mod agent_doctor;
+mod agent_rsyslog;
+mod agent_service;
