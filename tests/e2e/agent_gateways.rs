@@ -27,7 +27,7 @@ const GATEWAY_UP: u64 = 520;
 const GATEWAY_DOWN: u64 = 521;
 
 /// A gateway's configuration: this listener, user `edge7` and everybody else.
-fn open(listener: &str) -> Config {
+pub(crate) fn open(listener: &str) -> Config {
     let text = format!(
         "[[listener]]\n{listener}\n[passwords]\npercent_encoded = \"refused\"\n\
          [role.known]\nusers_file = \"known.users\"\n{BUNDLES}\
@@ -37,7 +37,7 @@ fn open(listener: &str) -> Config {
 }
 
 /// The lines of a listener that speaks nothing but TLS, under 127.0.0.1.
-fn secure(front: &Pki) -> String {
+pub(crate) fn secure(front: &Pki) -> String {
     let files = front.pem_files("front", &["127.0.0.1"]);
     format!(
         "address = \"127.0.0.1:0\"\nplain = false\ntls = {{ certificate = {:?}, key = {:?} }}",

@@ -143,7 +143,7 @@ impl Walk<'_> {
                 tell(
                     &leg,
                     match WorkspaceKey::parse(key) {
-                        Err(error) => Finding::Bad(format!("{error}; copy it whole into `key_file`")),
+                        Err(error) => Finding::Bad(format!("`key_file`: {error}")),
                         Ok(_) => Finding::Skipped(
                             "it has the right form; only a row can tell whether it is this workspace's"
                                 .to_owned(),
