@@ -27,15 +27,15 @@ const FOR_A_GIGABYTE: Duration = Duration::from_secs(300);
 /// How long the agent is looked at between a restart and the gateway's return.
 const WAITING: Duration = Duration::from_secs(3);
 
-pub(crate) async fn run(report: &mut Report, transport: Transport, gigabytes: u64) {
+pub(crate) async fn run(report: &mut Report, transport: Transport, gigabytes: f64) {
     let mut stage = Stage::new(transport, SOURCES).await;
-    stage.configure(SOURCES, &format!("{}GiB", gigabytes + 2));
-    let limit = FOR_A_GIGABYTE * gigabytes as u32;
+    stage.configure(SOURCES, &format!("{}GiB", gigabytes.ceil() + 2.0));
+    let limit = FOR_A_GIGABYTE.mul_f64(gigabytes.max(1.0));
     stage.stop_gateway();
     let mut agent = stage.start_agent().await;
     forget_peak(agent.pid());
     let (began, before) = (Instant::now(), Processor::of(agent.pid()));
-    let sent = fill(&stage, gigabytes * 1_000_000_000, limit).await;
+    let sent = fill(&stage, (gigabytes * 1e9) as u64, limit).await;
     let (filled, used) = (began.elapsed(), Processor::of(agent.pid()).since(before));
     let filling = Memory::of(agent.pid());
     stop(&mut agent).await;

@@ -14,9 +14,11 @@ mod load;
 mod machine;
 mod messages;
 mod outage;
+mod peers;
 mod rate;
 mod report;
 mod rotate;
+mod sink;
 mod stage;
 mod start;
 mod throttle;
@@ -75,8 +77,8 @@ enum Scenario {
     /// A full queue: restart, then send it
     Backlog {
         /// Size of the queue, in GB
-        #[arg(long, default_value_t = 1)]
-        gigabytes: u64,
+        #[arg(long, default_value_t = 1.0)]
+        gigabytes: f64,
     },
     /// The gateway is away for a while
     Outage {
@@ -141,6 +143,18 @@ enum Scenario {
         #[arg(long, default_value_t = 20)]
         times: usize,
     },
+    /// syslog-ng and rsyslog under the load of `rate`
+    Peers {
+        /// Folder into which packages were unpacked
+        #[arg(long, default_value = "/")]
+        programs: PathBuf,
+        /// Records a second
+        #[arg(long, default_value_t = 10_000)]
+        rate: u64,
+        /// How long
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
     /// Every scenario as it is by default, each in a process of its own: about half an hour
     All,
 }
@@ -203,6 +217,7 @@ fn all(output: &std::path::Path) -> ExitCode {
 
 async fn run(scenario: &Scenario, transport: Transport, report: &mut Report) {
     match *scenario {
+        Scenario::Peers { ref programs, rate, seconds } => peers::run(report, programs, rate, seconds).await,
         Scenario::Idle { settle, seconds } => {
             idle::run(report, transport, Duration::from_secs(settle), Duration::from_secs(seconds)).await;
         }

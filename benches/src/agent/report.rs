@@ -27,7 +27,7 @@ impl Report {
 
     /// Prints what comes before the rows.
     pub(crate) fn begin(&self) {
-        println!("Measured on {}.\n", self.machine);
+        println!("Measured on {}; load {} before.\n", self.machine, machine::load());
         println!("| scenario | measured | goal |\n|---|---|---|");
     }
 
@@ -35,7 +35,7 @@ impl Report {
     pub(crate) fn row(&mut self, scenario: &str, measured: &str, goal: &str, raw: Value) {
         println!("| {scenario} | {measured} | {goal} |");
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let line = json!({ "scenario": scenario, "time": time, "machine": self.machine, "raw": raw });
+        let line = json!({ "scenario": scenario, "time": time, "machine": self.machine, "load": machine::load(), "raw": raw });
         writeln!(self.file, "{line}").expect("a disk with room for a line");
     }
 }

@@ -29,6 +29,7 @@ const SOURCES: &str = r#"
 [source.files.logs]
 paths = ["{logs}/*.log"]
 table = "App_CL"
+from = "beginning"
 record = "yyyy-MM-ddTHH:mm:ssK"
 look = "1s"
 "#;
