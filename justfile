@@ -12,9 +12,15 @@ test:
 bench:
     cargo bench -p benches
 
-# Write docs/events.md anew from the tables.
+# Write docs/events.md and docs/agent-events.md anew from the tables.
 events:
     UPDATE_DOCS=1 cargo test -p la-gateway --test event_reference
+    UPDATE_DOCS=1 cargo test -p agent-lite --test event_reference
+
+# The pair on one machine: a stand-in for Azure, the gateway, the agent, and rows as you write log lines.
+demo:
+    cargo build --release --workspace --bin la-gateway --bin agent-lite --bin fake-azure
+    deploy/demo/one-machine.sh
 
 # Every fuzz target in turn, for some seconds each. Needs cargo-fuzz and a nightly toolchain.
 fuzz seconds="30":

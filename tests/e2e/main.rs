@@ -25,3 +25,6 @@ mod targets;
 mod tls_listener;
 mod upload_caps;
 mod volume;
+mod agent_stage;
+mod agent_sources;
+mod agent_onboarding;

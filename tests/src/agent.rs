@@ -29,6 +29,8 @@ const CONFIG: &str = "agent.toml";
 /// The folder of one agent, which outlives its processes: `agent.toml`, `state`, `spool` and more files.
 pub struct AgentHome {
     folder: TempDir,
+    environment: Vec<(String, String)>,
+    starter: Vec<String>,
 }
 
 /// What a command of the agent gave.
@@ -63,9 +65,20 @@ pub struct Listening {
 impl AgentHome {
     /// Makes a folder with this configuration; paths in it are relative to the folder.
     pub fn new(config: &str) -> Self {
-        let home = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = Self { folder, environment: Vec::new(), starter: Vec::new() };
         home.write(CONFIG, config);
         home
+    }
+
+    /// Adds a variable to the environment of everything that is started from now on.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Lets another program start the agent from now on: `ip netns exec NAME` and its like.
+    pub fn start_by(&mut self, starter: &[&str]) {
+        self.starter = starter.iter().map(|word| (*word).to_owned()).collect();
     }
 
     /// Returns the folder.
@@ -117,8 +130,11 @@ impl AgentHome {
     }
 
     fn prepare(&self, program: &Path, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program);
+        let mut words = self.starter.iter().map(AsRef::as_ref).chain([program.as_os_str()]);
+        let mut command = Command::new(words.next().expect("the program at least"));
         command
+            .args(words)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .arg("--config")
             .arg(self.config())
             .args(arguments)
@@ -281,6 +297,8 @@ fn listening(record: &Record) -> Option<Listening> {
         return None;
     }
     let (kind, place) = record.text("detail").split_once(' ')?;
+    // A UDP socket also says how large its buffer is.
+    let place = place.split_once(", ").map_or(place, |(place, _)| place);
     let (source, kind, place) = (record.text("place").to_owned(), kind.to_owned(), place.to_owned());
     ["udp", "tcp", "unix"].contains(&kind.as_str()).then_some(Listening { source, kind, place })
 }
@@ -307,7 +325,7 @@ if [ "$3" = status ]; then cat; echo bad >&2; exit 3; fi
 trap 'echo "{\"event_id\":502}"' HUP
 trap 'exit 0' TERM
 echo '{"event_id":500,"message":"the agent has started","place":"agent","detail":""}'
-echo '{"event_id":504,"place":"syslog.local","detail":"udp 127.0.0.1:9"}' >&2
+echo '{"event_id":504,"place":"syslog.local","detail":"udp 127.0.0.1:9, receive buffer 8 KiB"}' >&2
 echo '{"event_id":504,"place":"syslog.local","detail":"unix /run/s"}' >&2
 while :; do sleep 0.01; done
 "#;

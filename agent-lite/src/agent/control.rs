@@ -137,17 +137,14 @@ async fn line(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()>
     time::timeout(DEADLINE, stream.write_all(&text)).await?
 }
 
+/// Says again and again how much waits, so that a caller that has gone is noticed and a patient one can count the time.
 async fn drain(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
-    let mut told = None;
     loop {
         let queues = (desk.queues)();
         queues.iter().for_each(|(_, queue)| queue.seal());
         let waiting = queues.iter().map(|(_, queue)| queue.state().records).sum();
         let done = waiting == 0;
-        if done || told != Some(waiting) {
-            line(stream, &DrainLine { waiting, done }).await?;
-            told = Some(waiting);
-        }
+        line(stream, &DrainLine { waiting, done }).await?;
         if done {
             return Ok(());
         }
@@ -204,4 +201,45 @@ fn json(value: Value<'_>) -> serde_json::Value {
 pub(super) fn rfc3339(microseconds: i64) -> String {
     jiff::Timestamp::from_microsecond(microseconds)
         .map_or_else(|_| microseconds.to_string(), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+    use crate::record::Column;
+    use crate::record::Frames;
+    use crate::record::Table;
+    use crate::record::Timestamp;
+    use crate::spool::QueueSettings;
+    use crate::spool::WhenFull;
+
+    #[tokio::test]
+    async fn a_drain_of_a_queue_that_stands_still_ends_when_its_caller_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = QueueSettings {
+            folder: folder.path().join("queue"),
+            cap: 1 << 20,
+            when_full: WhenFull::DropOldest,
+            sync: Duration::from_millis(200),
+            seal_after: Duration::from_secs(5),
+            segment: 64 * 1024,
+        };
+        let queue = Queue::open(settings, Counters::new().workspace("main")).unwrap();
+        let mut frames = Frames::default();
+        frames.begin(Timestamp(0)).text(Column::Detail, "waits").finish();
+        queue.append(&Table::Operation, &frames).unwrap();
+        let desk = Desk {
+            status: std::sync::Arc::new(|| unreachable!("nobody asks")),
+            tap: Tap::new(),
+            queues: std::sync::Arc::new(move || vec![("main".to_owned(), queue.clone())]),
+        };
+        let (mut agent, mut caller) = UnixStream::pair().unwrap();
+        let answering = tokio::spawn(async move { drain(&mut agent, &desk).await });
+        let mut first = [0; 8];
+        caller.read_exact(&mut first).await.unwrap();
+        drop(caller);
+        let ended = time::timeout(Duration::from_secs(60), answering).await.expect("it notices");
+        assert!(ended.unwrap().is_err());
+    }
 }

@@ -40,7 +40,7 @@ enum Command {
     /// Run the agent (the default)
     Run,
     /// Make this agent known to a workspace by its ID and key, and write the configuration
-    Onboard(onboard::Arguments),
+    Onboard(Box<onboard::Arguments>),
     /// Read the configuration and every file it names; report every problem
     Check,
     /// Say what the running agent does: queues, deliveries, losses, troubles

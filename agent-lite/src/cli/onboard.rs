@@ -19,6 +19,7 @@ use agent_lite::counters::Counters;
 use agent_lite::upload::gateways::Gateways;
 use agent_lite::upload::onboarding;
 use agent_lite::upload::onboarding::Known;
+use agent_lite::upload::onboarding::OnboardError;
 use agent_lite::upload::onboarding::Onboarded;
 use agent_lite::upload::onboarding::Onboarding;
 use agent_lite::upload::roots::Roots;
@@ -29,7 +30,7 @@ use common::secret::Secret;
 use serde::Deserialize;
 
 use self::files::LARGEST_FILE;
-use self::files::Trusted;
+use self::files::Staged;
 use self::files::read;
 use self::files::read_if_there;
 use self::files::write;
@@ -72,6 +73,9 @@ pub(super) struct Arguments {
     /// The roots that vouch for Azure, PEM [default: the system's]
     #[arg(long, value_name = "FILE")]
     azure_ca: Option<PathBuf>,
+    /// The folder of identities, positions and queues [default: /var/lib/agent-lite]
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
     /// The workspace's name in the configuration
     #[arg(long)]
     name: Option<String>,
@@ -127,21 +131,23 @@ fn coded<T>(code: u8, outcome: anyhow::Result<T>) -> Result<T, Failure> {
 fn try_onboard(file: &Path, what: &Arguments) -> Result<(), Failure> {
     let mut plan = plan(what)?;
     let before = coded(BAD_OPTION, read_if_there(file))?;
-    // The configuration looks for it beside itself, so an absolute path is the same for everybody.
-    let whole = coded(BAD_OPTION, std::path::absolute(file).context("the configuration file"))?;
-    let ca_file = plan.ca_pem.as_ref().map(|_| whole.with_file_name("gateway-ca.pem"));
-    if let Some(path) = &ca_file {
-        plan.changes.gateway_ca = Some(path.to_string_lossy().into_owned());
+    let staged = match &plan.ca_pem {
+        Some(pem) => Some(coded(INTERNAL, Staged::write(&absolute(file), pem))?),
+        None => None,
+    };
+    if let Some(staged) = &staged {
+        plan.changes.gateway_ca = Some(staged.place.to_string_lossy().into_owned());
     }
     let text = coded(BAD_OPTION, edited(&before, &plan.changes).with_context(|| file.display().to_string()))?;
     let machine = Machine::ask();
-    let config = config::parse(Source { file, text: &text }, &machine.hostname)
+    let mut config = config::parse(Source { file, text: &text }, &machine.hostname)
         .map_err(|problems| Failure { code: BAD_OPTION, error: anyhow!("{problems}") })?;
-    let trusted = ca_file.as_deref().zip(plan.ca_pem.as_deref());
-    let trusted = coded(INTERNAL, trusted.map(|(path, pem)| Trusted::replace(path, pem)).transpose())?;
+    if let Some(staged) = &staged {
+        config.gateway.ca = Some(staged.beside.clone());
+    }
     let onboarded = request(&config, &machine, &plan)?;
-    if let Some(trusted) = trusted {
-        trusted.keep();
+    if let Some(staged) = staged {
+        coded(INTERNAL, staged.take_place())?;
     }
     coded(INTERNAL, write(file, &text, 0o600))?;
     let known = match onboarded.known {
@@ -160,9 +166,9 @@ fn try_onboard(file: &Path, what: &Arguments) -> Result<(), Failure> {
 }
 
 fn request(config: &Config, machine: &Machine, plan: &Plan) -> Result<Onboarded, Failure> {
-    let gateways = coded(4, Gateways::new(&config.gateway, Counters::new()).map_err(Into::into))?;
-    let roots = coded(8, Roots::load(config.azure_ca.as_deref()).map_err(Into::into))?;
-    coded(INTERNAL, start::make_folders(config).map_err(Into::into))?;
+    let gateways = told(4, Gateways::new(&config.gateway, Counters::new()))?;
+    let roots = told(8, Roots::load(config.azure_ca.as_deref()))?;
+    told(INTERNAL, start::make_folders(config))?;
     let agent = facts::agent(machine, &config.computer, uuid::Uuid::nil());
     let facts = facts::machine(machine, agent);
     let onboarding = Onboarding {
@@ -178,7 +184,16 @@ fn request(config: &Config, machine: &Machine, plan: &Plan) -> Result<Onboarded,
     let runtime = coded(INTERNAL, runtime().context("cannot start"))?;
     runtime
         .block_on(onboarding::onboard(&onboarding))
-        .map_err(|error| Failure { code: error.exit_code(), error: error.into() })
+        .map_err(|error| Failure { code: error.exit_code(), error: anyhow!("{error}") })
+}
+
+/// Takes what an error says, without its causes: our own messages have them already.
+fn told<T, E: std::fmt::Display>(code: u8, outcome: Result<T, E>) -> Result<T, Failure> {
+    outcome.map_err(|error| Failure { code, error: anyhow!("{error}") })
+}
+
+fn absolute(file: &Path) -> PathBuf {
+    std::path::absolute(file).unwrap_or_else(|_| file.to_owned())
 }
 
 fn plan(what: &Arguments) -> Result<Plan, Failure> {
@@ -194,15 +209,18 @@ fn plan(what: &Arguments) -> Result<Plan, Failure> {
     let workspace = what.workspace.clone().or(legacy.workspace).map(|id| id.to_ascii_lowercase());
     let workspace = workspace
         .ok_or_else(|| Failure { code: NO_KEY, error: anyhow!("which workspace? give its ID with -w") })?;
+    if !is_guid(&workspace) {
+        let shown = workspace.chars().filter(|c| !c.is_control()).take(64).collect();
+        return told(NO_KEY, Err(OnboardError::Workspace(shown)));
+    }
     let given = (!what.proxies.is_empty()).then(|| what.proxies.clone());
     let (paired, ca_pem) = pairing.map(|gateway| (gateway.proxies, gateway.ca_pem)).unzip();
-    let absolute = |file: &PathBuf| {
-        std::path::absolute(file).unwrap_or_else(|_| file.clone()).to_string_lossy().into_owned()
-    };
+    let absolute = |file: &PathBuf| absolute(file).to_string_lossy().into_owned();
     let changes = Changes {
         proxies: given.or(paired).or(legacy.proxy.map(|proxy| vec![proxy])),
         gateway_ca: what.gateway_ca.as_ref().map(absolute),
         azure_ca: what.azure_ca.as_ref().map(absolute),
+        state: what.state.as_ref().map(absolute),
         domain: what.domain.clone().or(legacy.domain).unwrap_or_else(|| USUAL_DOMAIN.to_owned()),
         name: what.name.clone(),
         workspace,
@@ -237,6 +255,10 @@ fn pairing(file: &Path) -> anyhow::Result<Pairing> {
     let text = read(file)?;
     // The parser's own message quotes what it read, and a password stands there.
     toml::from_str(&text).map_err(|_| anyhow!("{}: this is no file of `la-gateway pair`", file.display()))
+}
+
+fn is_guid(text: &str) -> bool {
+    text.len() == 36 && uuid::Uuid::try_parse(text).is_ok()
 }
 
 /// The legacy agent's onboarding file: `KEY=value` lines.

@@ -2,7 +2,7 @@
 //!
 //! Each address is a task of its own: one that cannot be bound is tried again and stops no other. Datagrams
 //! cannot wait and are offered; TCP waits for the queues by not reading. All sockets of a kind share one set of
-//! buffers ([`datagrams`], [`streams`]), so memory does not grow with sockets or connections.
+//! buffers (`datagrams`, `streams`), so memory does not grow with sockets or connections.
 
 mod bind;
 mod datagrams;

@@ -15,6 +15,8 @@ pub struct Changes {
     pub gateway_ca: Option<String>,
     /// The file with Azure's roots, if it is to be another.
     pub azure_ca: Option<String>,
+    /// The state folder, if it is to be another.
+    pub state: Option<String>,
     /// The workspace's GUID, lower case.
     pub workspace: String,
     /// Its domain, `opinsights.azure.com` and its like.
@@ -52,6 +54,9 @@ pub fn edited(text: &str, changes: &Changes) -> Result<String, EditError> {
     }
     if let Some(ca) = &changes.azure_ca {
         table(document.as_table_mut(), "azure")?.insert("ca", value(ca));
+    }
+    if let Some(state) = &changes.state {
+        table(document.as_table_mut(), "agent")?.insert("state", value(state));
     }
     let workspaces = table(document.as_table_mut(), "workspace")?;
     workspaces.set_implicit(true);

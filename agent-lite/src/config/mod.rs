@@ -55,7 +55,7 @@ pub fn parse(source: Source<'_>, host: &str) -> Result<Config, Problems> {
     let state = folder.join(written.agent.state.as_deref().unwrap_or(Path::new(USUAL_STATE)));
     let gateway = gateway::read(written.gateway, source, folder, &mut problems);
     let workspaces = workspaces::read(written.workspace, source, folder, &mut problems);
-    let sources = sources::read(written.source, &workspaces, source, &mut problems);
+    let sources = sources::read(written.source, &workspaces, source, folder, &mut problems);
     let computer = computer(written.agent.computer, host, source, &mut problems);
     let spool = spool(written.spool, folder, &state, source, &mut problems);
     let metrics = metrics(written.metrics, source, &mut problems);

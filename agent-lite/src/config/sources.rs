@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use common::document::Problem;
@@ -32,6 +33,7 @@ const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 struct Reader<'a> {
     workspaces: &'a [Workspace],
     document: Document<'a>,
+    folder: &'a Path,
     problems: &'a mut Vec<Problem>,
     sources: Vec<Source>,
 }
@@ -40,10 +42,11 @@ pub(super) fn read(
     written: Option<file::Sources>,
     workspaces: &[Workspace],
     document: Document<'_>,
+    folder: &Path,
     problems: &mut Vec<Problem>,
 ) -> Vec<Source> {
     let Some(written) = written else { return usual() };
-    let mut reader = Reader { workspaces, document, problems, sources: Vec::new() };
+    let mut reader = Reader { workspaces, document, folder, problems, sources: Vec::new() };
     each(written.syslog, |name, span, settings| reader.syslog(&name, span, settings));
     each(written.files, |name, span, settings| reader.files(&name, span, settings));
     each(written.performance, |name, span, settings| reader.performance(&name, span, settings));
@@ -132,7 +135,7 @@ impl Reader<'_> {
         let kind = SourceKind::Syslog(SyslogSettings {
             udp: written.udp,
             tcp: written.tcp,
-            unix: written.unix,
+            unix: written.unix.iter().map(|path| self.folder.join(path)).collect(),
             facilities: written.facilities.values().map(|facility| facility.0.to_owned()).collect(),
             severity: written.severity.0.0,
             connections: usize::from(written.connections),

@@ -56,6 +56,22 @@ fn a_password_in_a_wrong_proxy_value_is_not_shown() {
 }
 
 #[test]
+fn relative_paths_begin_at_the_files_folder() {
+    let text = format!(
+        "{MINIMAL}[azure]\nca = \"ca.pem\"\n[agent]\nstate = \"state\"\n[source.syslog.local]\nunix = [\"log.sock\"]\n"
+    );
+    let config = parse(Source { file: Path::new("/etc/agent/agent.toml"), text: &text }, "host").unwrap();
+    let SourceKind::Syslog(syslog) = &config.sources[0].kind else { panic!("{config:?}") };
+    let found = [
+        config.azure_ca.as_deref(),
+        Some(config.state.as_path()),
+        syslog.unix.first().map(|path| path.as_path()),
+    ];
+    let expected = ["ca.pem", "state", "log.sock"].map(|name| Path::new("/etc/agent").join(name));
+    assert_eq!(found, expected.each_ref().map(|path| Some(path.as_path())));
+}
+
+#[test]
 fn the_legacy_agents_proxy_file_is_one_line_with_the_same_value() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("proxy.conf");
@@ -145,7 +161,7 @@ fn a_stream_is_the_written_one_or_made_of_the_tables_name_or_off() {
     let config = with_workspace(&text).unwrap();
     let TransportSettings::LogsIngestion(settings) = &config.workspaces[0].transport else { panic!() };
     let stream = |table: &str| settings.stream(&table.parse().unwrap());
-    assert_eq!(stream("Syslog").as_deref(), Some("Microsoft-Syslog"));
+    assert_eq!(stream("Syslog").as_deref(), Some("Custom-AgentLiteSyslog"));
     assert_eq!(stream("App_CL").as_deref(), Some("Custom-Other"));
     assert_eq!(stream("Else_CL").as_deref(), Some("Custom-Else_CL"));
     assert_eq!(stream("Perf"), None);

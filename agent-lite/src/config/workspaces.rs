@@ -235,7 +235,7 @@ impl Reader<'_> {
     /// What is not written goes to the stream that this program's own rule template declares; `off` sends nothing.
     fn streams(&mut self, written: &BTreeMap<String, Spanned<String>>) -> BTreeMap<Table, String> {
         let mut streams: BTreeMap<Table, String> = [
-            (Table::Syslog, "Microsoft-Syslog"),
+            (Table::Syslog, "Custom-AgentLiteSyslog"),
             (Table::Perf, "Custom-AgentLitePerf_CL"),
             (Table::Heartbeat, "Custom-AgentLiteHeartbeat_CL"),
             (Table::Operation, "Custom-AgentLiteOperation_CL"),

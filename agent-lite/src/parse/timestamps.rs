@@ -174,11 +174,8 @@ impl Text<'_> {
     }
 
     fn number<N: TryFrom<u32>>(&mut self, least: usize, most: usize) -> Option<N> {
-        let digits = self.0.iter().take(most + 1).take_while(|byte| byte.is_ascii_digit()).count();
-        if !(least..=most).contains(&digits) && !(most == 2 && least == 2 && digits > 2) {
-            return None;
-        }
-        let (number, rest) = self.0.split_at_checked(digits.min(most))?;
+        let digits = self.0.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count();
+        let (number, rest) = self.0.split_at_checked(digits).filter(|_| digits >= least)?;
         self.0 = rest;
         let value = number.iter().fold(0, |value: u32, digit| value * 10 + u32::from(digit - b'0'));
         N::try_from(value).ok()

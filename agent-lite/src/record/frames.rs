@@ -86,7 +86,7 @@ impl Pending<'_> {
         if text.len() <= LARGEST_FIELD {
             return self.blob(column, text.as_bytes(), b"");
         }
-        let kept = boundary(text, LARGEST_FIELD - CUT.len());
+        let kept = text.floor_char_boundary(LARGEST_FIELD - CUT.len());
         self.cut = true;
         self.blob(column, text.get(..kept).unwrap_or_default().as_bytes(), CUT.as_bytes())
     }
@@ -94,7 +94,7 @@ impl Pending<'_> {
     /// Adds a text whose end is missing because the source could not hold it all: marked and counted.
     pub fn cut_text(mut self, column: Column, text: &str) -> Self {
         debug_assert_eq!(column.kind(), Kind::Text);
-        let kept = boundary(text, LARGEST_FIELD - CUT.len());
+        let kept = text.floor_char_boundary(LARGEST_FIELD - CUT.len());
         self.cut = true;
         self.blob(column, text.get(..kept).unwrap_or_default().as_bytes(), CUT.as_bytes())
     }
@@ -207,11 +207,6 @@ pub fn frame_at(bytes: &[u8]) -> Result<Frame<'_>, FrameError> {
         true => Ok(Frame { payload, length: whole }),
         false => Err(FrameError::Checksum),
     }
-}
-
-/// Returns the last boundary of characters up to a length.
-fn boundary(text: &str, length: usize) -> usize {
-    (0..=length.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {

@@ -3,6 +3,7 @@
 //! A request goes out once. Only when a kept connection turns out to be closed *before* any byte of the request was
 //! written is it sent anew on a fresh one; what follows a request whose bytes were taken is the caller's to decide.
 
+mod coding;
 mod connection;
 mod error;
 #[cfg(test)]
@@ -48,7 +49,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// All fields of the head.
     pub headers: HeaderMap,
-    /// The body, at most [`Outgoing::largest_answer`] bytes of it; the rest was cut off and the connection ended there.
+    /// The body before any `Content-Encoding`, at most [`Outgoing::largest_answer`] bytes of it; the rest was cut
+    /// off and the connection ended there.
     pub body: Bytes,
     /// The origin's clock when it answered.
     pub date: Option<SystemTime>,

@@ -183,7 +183,7 @@ impl Token {
 }
 
 fn refusal(answer: &Answer) -> (TokenReason, Option<Duration>) {
-    let asked = retry_after(&answer.headers, SystemTime::now());
+    let asked = retry_after(&answer.headers, answer.date.unwrap_or_else(SystemTime::now));
     let skew = answer.date.and_then(|theirs| skew(SystemTime::now(), theirs));
     let said = reason(&answer.body);
     (TokenReason::Refused { status: answer.status.as_u16(), said, skew }, asked)

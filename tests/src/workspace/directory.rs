@@ -50,8 +50,7 @@ pub struct Stream {
 impl Workspace {
     /// Sets up a workspace; everything else is made from its ID, and is the same for the same ID.
     ///
-    /// Its streams are `Microsoft-Syslog`, `Custom-AgentLitePerf_CL`, `Custom-AgentLiteHeartbeat_CL`,
-    /// `Custom-AgentLiteOperation_CL` and `Custom-App_CL` (text).
+    /// Its streams are those of `deploy/agent-lite/rule.json`, and `Microsoft-Syslog`.
     pub fn new(id: &str) -> Self {
         let id = id.to_ascii_lowercase();
         let hash = digest::digest(&digest::SHA512, id.as_bytes());
@@ -82,6 +81,7 @@ impl Workspace {
         };
         workspace
             .stream("Microsoft-Syslog", "Syslog", schema::syslog())
+            .stream("Custom-AgentLiteSyslog", "Syslog", schema::syslog())
             .stream("Custom-AgentLitePerf_CL", "AgentLitePerf_CL", schema::perf())
             .stream("Custom-AgentLiteHeartbeat_CL", "AgentLiteHeartbeat_CL", schema::heartbeat())
             .stream("Custom-AgentLiteOperation_CL", "AgentLiteOperation_CL", schema::operation())

@@ -5,7 +5,7 @@
 //! becomes a [`Row`] of a table; everything a faithful client does not do becomes a [`Problem`], taken or
 //! not; a [`Fault`] makes something go wrong. Facts: `oms-protocol.md` 1 to 3, 5, 11; `azure.md` 2.3, 3.
 //!
-//! Inside: [`server`] reads a request and finds its [`Place`], whose module answers it from the [`state`].
+//! Inside: `server` reads a request and finds its [`Place`], whose module answers it from the `state`.
 
 mod answer;
 mod blob;
@@ -267,6 +267,17 @@ impl FakeWorkspaces {
     pub fn agents(&self, workspace: &str) -> Vec<Agent> {
         let state = self.shared.state();
         state.agents.values().filter(|agent| agent.workspace == workspace).cloned().collect()
+    }
+
+    /// Knows an agent by another certificate (DER) from now on, as if it had been onboarded with it.
+    pub fn know(&self, workspace: &str, guid: &str, certificate: &[u8]) {
+        let agent = Agent {
+            workspace: workspace.to_owned(),
+            guid: guid.to_owned(),
+            name: String::new(),
+            replaces: None,
+        };
+        self.shared.state().agents.insert(encoding::sha256(certificate), agent);
     }
 
     /// Forgets every agent of a workspace, as when it was deleted there.

@@ -15,39 +15,38 @@ use anyhow::bail;
 /// Largest key, pairing or onboarding file, in bytes: 1 MiB.
 pub(super) const LARGEST_FILE: u64 = 1024 * 1024;
 
-/// The gateways' roots while it is not known whether they serve: without [`Trusted::keep`] the old ones come back, so
-/// that a pairing that failed leaves nobody trusted.
-pub(super) struct Trusted {
-    file: PathBuf,
-    before: Option<String>,
-    kept: bool,
+/// The paired gateways' roots beside their place: they take it when the service has said yes, else they go.
+pub(super) struct Staged {
+    pub(super) beside: PathBuf,
+    pub(super) place: PathBuf,
 }
 
-impl Trusted {
-    pub(super) fn replace(file: &Path, pem: &str) -> anyhow::Result<Self> {
-        let before = if file.exists() { Some(read(file)?) } else { None };
-        write(file, pem, 0o644)?;
-        Ok(Self { file: file.to_owned(), before, kept: false })
-    }
-
-    pub(super) fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for Trusted {
-    fn drop(&mut self) {
-        let undone = match &self.before {
-            _ if self.kept => Ok(()),
-            Some(before) => write(&self.file, before, 0o644),
-            None => fs::remove_file(&self.file).context("it cannot be removed"),
-        };
-        if let Err(error) = undone {
-            eprintln!(
-                "agent-lite: {}: it holds the roots of the gateway that did not serve: {error:#}",
-                self.file.display()
-            );
+impl Staged {
+    pub(super) fn write(config: &Path, pem: &str) -> anyhow::Result<Self> {
+        let place = config.with_file_name("gateway-ca.pem");
+        if let Some(folder) = config.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         }
+        let beside = config.with_file_name(format!("gateway-ca.pem.{}.new", std::process::id()));
+        // Never through a link that somebody put there.
+        let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside);
+        let mut out = made.with_context(|| format!("cannot make {}", beside.display()))?;
+        let staged = Self { beside, place };
+        let written = out.write_all(pem.as_bytes()).and_then(|()| out.sync_all());
+        written.with_context(|| format!("cannot write {}", staged.beside.display()))?;
+        Ok(staged)
+    }
+
+    pub(super) fn take_place(self) -> anyhow::Result<()> {
+        fs::rename(&self.beside, &self.place)
+            .with_context(|| format!("cannot write {}", self.place.display()))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Where it took its place there is nothing to remove.
+        let _ = fs::remove_file(&self.beside);
     }
 }
 
@@ -137,15 +136,19 @@ mod tests {
     }
 
     #[test]
-    fn roots_of_a_gateway_that_does_not_serve_are_not_kept() {
+    fn roots_of_a_gateway_take_their_place_at_the_end_and_go_through_no_link() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("gateway-ca.pem");
-        drop(Trusted::replace(&file, "new").unwrap());
-        assert!(!file.exists());
-        fs::write(&file, "old").unwrap();
-        drop(Trusted::replace(&file, "new").unwrap());
-        assert_eq!(fs::read_to_string(&file).unwrap(), "old");
-        Trusted::replace(&file, "new").unwrap().keep();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        let (config, ca) = (folder.path().join("new/agent.toml"), folder.path().join("new/gateway-ca.pem"));
+        drop(Staged::write(&config, "new").unwrap());
+        assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 0);
+        fs::write(&ca, "old").unwrap();
+        let staged = Staged::write(&config, "new").unwrap();
+        assert_eq!((fs::read_to_string(&ca).unwrap().as_str(), mode(&staged.beside)), ("old", 0o644));
+        let beside = staged.beside.clone();
+        staged.take_place().unwrap();
+        assert_eq!(fs::read_to_string(&ca).unwrap(), "new");
+        std::os::unix::fs::symlink(&ca, &beside).unwrap();
+        assert!(Staged::write(&config, "stolen").is_err());
+        assert_eq!(fs::read_to_string(&ca).unwrap(), "new");
     }
 }

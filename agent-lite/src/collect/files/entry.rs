@@ -1,6 +1,8 @@
 //! One content that is read, has been read or will be.
 
 use std::fs::File;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,6 +51,8 @@ pub(super) struct Entry {
     pub(super) units: Option<Units>,
     pub(super) size: u64,
     pub(super) grew: Instant,
+    /// When it was written to, by its own clock.
+    pub(super) written: (i64, i64),
     /// The largest size before.
     pub(super) was: u64,
     /// The size at which everything that can be read has been.
@@ -84,6 +88,7 @@ impl Entry {
             units: None,
             size: 0,
             grew: now,
+            written: (0, 0),
             was: 0,
             read_to: None,
             kept: Vec::new(),
@@ -141,6 +146,15 @@ impl Entry {
         if size != self.size {
             self.was = self.was.max(self.size);
             (self.size, self.grew) = (size, now);
+        }
+    }
+
+    /// Takes the size, and notices a write that did not change it.
+    pub(super) fn update(&mut self, metadata: &Metadata, now: Instant) {
+        self.resize(metadata.len(), now);
+        let written = (metadata.mtime(), metadata.mtime_nsec());
+        if self.written != written {
+            (self.written, self.read_to) = (written, None);
         }
     }
 

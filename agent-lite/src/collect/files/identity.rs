@@ -24,14 +24,14 @@ pub(super) struct Identity {
 }
 
 /// The beginning of a content, as long as it was when it was looked at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Head {
     pub(super) length: usize,
     hash: u64,
 }
 
 /// A position and the bytes before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Mark {
     pub(super) at: u64,
     pub(super) length: usize,

@@ -100,7 +100,9 @@ pub async fn run(settings: FilesSettings, context: Context, inlet: Inlet, stop: 
             () = time::sleep(wanted) => {}
             () = reader.hints(&mut watch) => {
                 sleep = SHORTEST;
-                time::sleep(GATHER.saturating_sub(begun.elapsed())).await;
+                // A file that appeared may be gone soon.
+                let gather = if reader.looked.is_none() { GATHER / 10 } else { GATHER };
+                time::sleep(gather.saturating_sub(begun.elapsed())).await;
             }
         }
     }
@@ -143,7 +145,8 @@ async fn open(settings: FilesSettings, context: &Context, inlet: Inlet) -> Reade
         troubles: troubles::Troubles::default(),
         frames: Frames::default(),
         buffer: Vec::new(),
-        saved: Vec::new(),
+        saved: None,
+        look_is_quick: false,
         save_failed: false,
         turned: 0,
     }

@@ -3,6 +3,9 @@
 use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
+use std::hash::DefaultHasher;
+use std::hash::Hash;
+use std::hash::Hasher;
 use std::io;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -91,6 +94,17 @@ impl Positions {
         let files = entries.iter().filter(|entry| entry.sorted && (entry.position > 0 || entry.over));
         let document = Document { version: VERSION, files: files.map(line).collect() };
         serde_json::to_vec(&document).unwrap_or_default()
+    }
+
+    /// Returns a number that changes when the image does.
+    pub(super) fn fingerprint(entries: &[Entry]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for entry in entries.iter().filter(|entry| entry.sorted && (entry.position > 0 || entry.over)) {
+            let (mark, content) = (entry.mark(), entry.content.length);
+            (entry.key, entry.position, entry.over, entry.gzip, entry.id, content).hash(&mut hasher);
+            (mark, entry.raw, entry.discard as u8).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// Replaces the file: after a crash there is the old one or the new one.

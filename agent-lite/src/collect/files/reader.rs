@@ -35,6 +35,8 @@ const MOST_GONE: usize = 500;
 const IDLE: Duration = Duration::from_secs(300);
 /// How much of each file is read again when the positions are lost.
 pub(super) const AGAIN: u64 = 64 * 1024 * 1024;
+/// A look at folders that takes less is done without a thread of its own.
+const QUICK: Duration = Duration::from_millis(2);
 /// Most bytes of a path in a record.
 const LONGEST_PATH: usize = 4096;
 
@@ -65,7 +67,10 @@ pub(super) struct Reader {
     pub(super) troubles: Troubles,
     pub(super) frames: Frames,
     pub(super) buffer: Vec<u8>,
-    pub(super) saved: Vec<u8>,
+    /// What the saved positions are, in short.
+    pub(super) saved: Option<u64>,
+    /// The last look took so little time that the next one needs no thread.
+    pub(super) look_is_quick: bool,
     pub(super) save_failed: bool,
     /// The last file that had a turn.
     pub(super) turned: u64,
@@ -74,9 +79,15 @@ pub(super) struct Reader {
 impl Reader {
     /// Looks at the folders.
     pub(super) async fn look(&mut self) {
-        let patterns = self.settings.paths.clone();
-        let seen = task::spawn_blocking(move || scan::scan(&patterns)).await.unwrap_or_default();
+        let begun = Instant::now();
+        let seen = if self.look_is_quick {
+            scan::scan(&self.settings.paths)
+        } else {
+            let patterns = self.settings.paths.clone();
+            task::spawn_blocking(move || scan::scan(&patterns)).await.unwrap_or_default()
+        };
         let now = Instant::now();
+        self.look_is_quick = now.saturating_duration_since(begun) < QUICK;
         self.looked = Some(now);
         self.apply(seen, now);
     }
@@ -85,7 +96,7 @@ impl Reader {
         self.troubles.look(&self.source, &self.inlet.tally().losses, seen.troubles);
         self.folders = seen.folders;
         let first = std::mem::replace(&mut self.first, First::Known);
-        let starting = self.looked.is_some() && self.saved.is_empty();
+        let starting = self.looked.is_some() && self.saved.is_none();
         let ids: BTreeSet<u64> =
             self.entries.iter().filter(|entry| entry.place.is_some()).map(|e| e.key).collect();
         let mut met = BTreeSet::new();
@@ -127,8 +138,7 @@ impl Reader {
     }
 
     fn add(&mut self, found: Found, first: First, now: Instant) -> u64 {
-        let mut path = found.path.to_string_lossy().into_owned();
-        path.truncate(path.floor_char_boundary(LONGEST_PATH));
+        let path: String = found.path.to_string_lossy().chars().take(LONGEST_PATH / 4).collect();
         self.next_key += 1;
         let key = self.next_key;
         let mut entry = Entry::new(key, path, found.id, now);
@@ -169,6 +179,7 @@ impl Reader {
     fn vanished(&mut self, key: u64, now: Instant) {
         let Some(entry) = self.entry(key) else { return };
         entry.place = None;
+        entry.grew = now;
         if entry.handle.is_none() && !entry.over {
             entry.doubt = entry.size > entry.position + entry.kept.len() as u64;
             self.search(key, now);
@@ -203,13 +214,11 @@ impl Reader {
         for entry in &mut self.entries {
             let there = entry.place.as_ref().and_then(|place| std::fs::metadata(place).ok());
             match (there, &entry.handle) {
-                (Some(metadata), _) if Identity::of(&metadata) == entry.id => {
-                    entry.resize(metadata.len(), now)
-                }
+                (Some(metadata), _) if Identity::of(&metadata) == entry.id => entry.update(&metadata, now),
                 (_, Some(file)) => {
                     moved |= entry.place.is_some();
                     if let Ok(metadata) = file.metadata() {
-                        entry.resize(metadata.len(), now);
+                        entry.update(&metadata, now);
                     }
                 }
                 (_, None) => moved |= entry.place.is_some(),
@@ -269,8 +278,11 @@ impl Reader {
         let mut unread = 0;
         for entry in &mut self.entries {
             let all = entry.read_to == Some(entry.size) && entry.size <= entry.position;
-            unread += u64::from(entry.doubt && !entry.has_file());
-            entry.doubt &= entry.has_file();
+            // A copy may turn up, compressed even, until then.
+            if entry.doubt && !entry.has_file() && entry.quiet(now) >= GRACE {
+                unread += 1;
+                entry.doubt = false;
+            }
             if !entry.sorted && entry.is_ending() && entry.quiet(now) >= GRACE {
                 (entry.handle, entry.place) = (None, None);
             }
@@ -299,15 +311,15 @@ impl Reader {
             self.frames.clear();
             self.inlet.durable(&delivery).await;
         }
-        let image = Positions::image(&self.entries);
-        if image == self.saved {
+        let fingerprint = Positions::fingerprint(&self.entries);
+        if self.saved == Some(fingerprint) {
             return;
         }
         let positions = self.positions.clone();
-        let saving = image.clone();
-        let saved = task::spawn_blocking(move || positions.save(&saving)).await;
+        let image = Positions::image(&self.entries);
+        let saved = task::spawn_blocking(move || positions.save(&image)).await;
         match saved.map_err(std::io::Error::other).flatten() {
-            Ok(()) => (self.saved, self.save_failed) = (image, false),
+            Ok(()) => (self.saved, self.save_failed) = (Some(fingerprint), false),
             Err(error) => {
                 if !std::mem::replace(&mut self.save_failed, true) {
                     let text =

@@ -78,7 +78,10 @@ impl Reader {
         let Some(carry) = self.carry(entry) else { return Ok(Turn::Idle) };
         let Some(view) = self.view(entry, carry)? else { return Ok(Turn::More) };
         let lead = self.buffer.get(view.carry..view.carry + view.lead);
-        if !lead.is_some_and(|lead| entry.mark().is_of(lead)) {
+        let first = self.buffer.get(view.carry..).unwrap_or_default();
+        // Between two looks at a file it may become another one, at its beginning, too.
+        let began = entry.position > 0 || entry.gzip || entry.handle.is_none() || entry.content.is_of(first);
+        if !lead.is_some_and(|lead| entry.mark().is_of(lead)) || !began {
             return Ok(Turn::Parted);
         }
         if self.skip_mark(entry, &view) {

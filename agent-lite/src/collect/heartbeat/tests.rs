@@ -1,13 +1,11 @@
 use tokio::time::Instant;
 
 use super::*;
+use crate::collect::inlet::Tap;
 use crate::counters::Counters;
 use crate::parse::proc::release::Release;
 use crate::record::FRAME_HEAD;
 use crate::record::Record;
-use crate::spool::Queue;
-use crate::spool::QueueSettings;
-use crate::spool::WhenFull;
 
 fn facts() -> Machine {
     Machine {
@@ -45,18 +43,9 @@ fn a_heartbeat_has_the_columns_of_the_legacy_agent() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_beat_is_at_once_and_each_later_one_within_a_tenth_of_its_interval() {
-    let folder = tempfile::tempdir().unwrap();
-    let counters = Counters::new();
-    let settings = QueueSettings {
-        folder: folder.path().to_owned(),
-        cap: 1 << 20,
-        when_full: WhenFull::DropOldest,
-        sync: Duration::from_secs(1),
-        seal_after: Duration::from_secs(1),
-        segment: 1 << 16,
-    };
-    let queue = Queue::open(settings, counters.workspace("w")).unwrap();
-    let inlet = Inlet::new(vec![queue.clone()], counters.source("heartbeat"));
+    let (counters, tap) = (Counters::new(), Tap::new());
+    let mut seen = tap.look();
+    let inlet = Inlet::new(Vec::new(), counters.source("heartbeat")).seen_by(tap, "heartbeat");
     let stop = CancellationToken::new();
     let begun = Instant::now();
     let settings = HeartbeatSettings { every: Duration::from_secs(60) };
@@ -69,8 +58,7 @@ async fn the_first_beat_is_at_once_and_each_later_one_within_a_tenth_of_its_inte
         let passed = begun.elapsed().as_secs();
         assert!((least..=most).contains(&passed), "beat {beat} after {passed} s");
     }
-    queue.seal();
-    assert_eq!(*queue.next().await.table(), Table::Heartbeat);
+    assert_eq!(seen.recv().await.unwrap().table, Table::Heartbeat);
     stop.cancel();
     running.await.unwrap();
 }

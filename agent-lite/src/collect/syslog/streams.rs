@@ -4,6 +4,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
@@ -11,6 +12,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::errno::Errno;
+use nix::sys::socket::MsgFlags;
+use nix::sys::socket::recv;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::sync::Semaphore;
@@ -61,9 +66,9 @@ struct Desk {
 
 /// One connection: its unfinished message is accounted for.
 struct Connection<'a> {
-    stream: TcpStream,
     peer: IpAddr,
     framer: Framer,
+    pacer: Pacer,
     held: usize,
     streams: &'a Streams,
 }
@@ -132,32 +137,20 @@ impl Source {
         let source = Arc::clone(self);
         connections.spawn(async move {
             let _permit = permit;
-            let (framer, streams) = (Framer::default(), &source.streams);
-            Connection { stream, peer, framer, held: 0, streams }.serve(&source.stop).await;
+            let (framer, pacer, streams) = (Framer::default(), Pacer::default(), &source.streams);
+            Connection { peer, framer, pacer, held: 0, streams }.serve(stream, &source.stop).await;
         });
     }
 }
 
 impl Connection<'_> {
-    /// Reads until the peer ends, is silent for too long, or the source is stopped.
-    async fn serve(mut self, stop: &CancellationToken) {
-        loop {
-            let ready = tokio::select! {
-                () = stop.cancelled() => break,
-                ready = time::timeout(self.streams.idle, self.stream.readable()) => ready,
-            };
-            if !matches!(ready, Ok(Ok(()))) {
-                break;
-            }
-            match self.read(stop).await {
-                (Read::End, _) => break,
-                (Read::Some { full: false }, Some(linger)) => time::sleep(linger).await,
-                (Read::Some { .. } | Read::Nothing, _) => task::yield_now().await,
-            }
-        }
-        for _ in 0..LAST_READS {
-            if !matches!(self.read(stop).await.0, Read::Some { full: true }) {
-                break;
+    /// Reads until the peer ends, is silent for too long, or the source is stopped; then what is left.
+    async fn serve(mut self, stream: TcpStream, stop: &CancellationToken) {
+        if let Ok(stream) = self.serve_watched(stream, stop).await {
+            for _ in 0..LAST_READS {
+                if !matches!(self.read(&stream, stop).await.0, Read::Some { full: true }) {
+                    break;
+                }
             }
         }
         let mut desk = self.streams.desk.lock().await;
@@ -167,41 +160,101 @@ impl Connection<'_> {
         }
     }
 
+    /// Reads when there is news. Records that come fast are read by the clock, see [`super::datagrams`].
+    async fn serve_watched(
+        &mut self,
+        mut stream: TcpStream,
+        stop: &CancellationToken,
+    ) -> io::Result<std::net::TcpStream> {
+        loop {
+            let ready = tokio::select! {
+                () = stop.cancelled() => break,
+                ready = time::timeout(self.streams.idle, stream.readable()) => ready,
+            };
+            if !matches!(ready, Ok(Ok(()))) {
+                break;
+            }
+            match self.read(&stream, stop).await {
+                (Read::End, _) => break,
+                (Read::Some { full: true }, _) => task::yield_now().await,
+                (Read::Some { full: false }, Some(linger)) => {
+                    let unwatched = stream.into_std()?;
+                    self.serve_busy(&unwatched, linger, stop).await;
+                    stream = TcpStream::from_std(unwatched)?;
+                }
+                (Read::Some { full: false } | Read::Nothing, _) => {
+                    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                    let _ = stream.try_io(Interest::READABLE, nothing);
+                }
+            }
+        }
+        stream.into_std()
+    }
+
+    async fn serve_busy(
+        &mut self,
+        stream: &std::net::TcpStream,
+        mut linger: Duration,
+        stop: &CancellationToken,
+    ) {
+        while !stop.is_cancelled() {
+            time::sleep(linger).await;
+            loop {
+                match self.read(stream, stop).await {
+                    (Read::Some { full: true }, _) => task::yield_now().await,
+                    (Read::Some { full: false } | Read::Nothing, Some(again)) => {
+                        linger = again;
+                        break;
+                    }
+                    // The watch notices the end, too.
+                    (Read::Some { full: false } | Read::Nothing, None) | (Read::End, _) => return,
+                }
+            }
+        }
+    }
+
     /// Reads once, and waits until the queues have what was read.
-    async fn read(&mut self, stop: &CancellationToken) -> (Read, Option<Duration>) {
+    async fn read(&mut self, stream: &impl AsRawFd, stop: &CancellationToken) -> (Read, Option<Duration>) {
+        let stream = stream.as_raw_fd();
         let mut desk = self.streams.desk.lock().await;
         let mut chunk = std::mem::take(&mut desk.chunk);
         chunk.resize(CHUNK, 0);
-        let count = self.stream.try_read(&mut chunk);
-        let mut records = 0;
-        if let Ok(count @ 1..) = count {
-            let mut rest = chunk.get(..count).unwrap_or_default();
-            let others = self.streams.unfinished.load(Ordering::Relaxed) - self.held;
-            let room = UNFINISHED.saturating_sub(others).max(SHARE);
-            let received = intake::now();
-            while let Some(message) = self.framer.next(&mut rest, room) {
-                records += 1;
-                desk.intake.take(message.bytes, end_of(message.cut), Origin::Peer(self.peer), received);
-                if desk.intake.is_full() {
-                    desk.deliver(stop).await;
-                }
-            }
-            self.account();
-            desk.deliver(stop).await;
-        }
+        let count = recv(stream, &mut chunk, MsgFlags::MSG_DONTWAIT);
+        let records = match count {
+            Ok(count) => self.take(chunk.get(..count).unwrap_or_default(), &mut desk, stop).await,
+            Err(_) => 0,
+        };
         desk.chunk = chunk;
         let now = Instant::now();
-        let linger = desk.pacer.read(now, records);
+        desk.pacer.read(now, records);
         if desk.pacer.cooled(now) {
             desk.intake.shrink();
         }
         let read = match count {
             Ok(0) => Read::End,
             Ok(count) => Read::Some { full: count == CHUNK },
-            Err(nothing) if nothing.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
+            Err(Errno::EAGAIN | Errno::EINTR) => Read::Nothing,
             Err(_) => Read::End,
         };
-        (read, linger)
+        (read, self.pacer.read(now, records))
+    }
+
+    /// Takes the messages out of a chunk, and waits until the queues have them; returns how many there were.
+    async fn take(&mut self, mut chunk: &[u8], desk: &mut Desk, stop: &CancellationToken) -> u64 {
+        let others = self.streams.unfinished.load(Ordering::Relaxed).saturating_sub(self.held);
+        let room = UNFINISHED.saturating_sub(others).max(SHARE);
+        let received = intake::now();
+        let mut records = 0;
+        while let Some(message) = self.framer.next(&mut chunk, room) {
+            records += 1;
+            desk.intake.take(message.bytes, end_of(message.cut), Origin::Peer(self.peer), received);
+            if desk.intake.is_full() {
+                desk.deliver(stop).await;
+            }
+        }
+        self.account();
+        desk.deliver(stop).await;
+        records
     }
 
     fn account(&mut self) {

@@ -18,7 +18,7 @@ use crate::spool::QueueSettings;
 use crate::spool::WhenFull;
 
 /// Longest wait for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running source, and the queue behind it.
 struct Rig {
@@ -65,9 +65,14 @@ impl Rig {
         assert_eq!(self.tally.losses.count(loss), count, "{loss:?}");
     }
 
-    async fn stop(self) {
+    async fn stop(mut self) {
+        self.end().await;
+    }
+
+    /// Stops the source; its queue stays.
+    async fn end(&mut self) {
         self.stop.cancel();
-        time::timeout(PATIENCE, self.task).await.expect("the source stops").unwrap();
+        time::timeout(PATIENCE, &mut self.task).await.expect("the source stops").unwrap();
     }
 }
 
@@ -301,9 +306,9 @@ async fn what_is_there_when_the_source_stops_is_taken() {
     }
     UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"<13>a: by udp", udp_of(&bound)).unwrap();
     tcp.write_all(b"<13>a: by tcp\n<13>a: half").unwrap();
-    let queue = rig.queue.clone();
-    rig.stop().await;
-    let mut rows: Vec<_> = rows(&queue, 3).await.into_iter().map(|row| row[3].clone()).collect();
+    rig.end().await;
+    let rows = rig.rows(3).await;
+    let mut rows = messages(&rows);
     rows.sort();
     assert_eq!(rows, ["by tcp", "by udp", "half"]);
     assert_eq!(tcp.read(&mut [0]).unwrap_or(0), 0);

@@ -61,28 +61,8 @@ fn rfc5424<'a>(text: &'a str, clock: &mut Clock, received: Timestamp) -> Option<
     if !(1..=LONGEST_HOST).contains(&host.len()) || !(1..=LONGEST_PROCESS).contains(&process.len()) {
         return None;
     }
-    let (from_process_id, process_id) = (cursor.0, cursor.word());
-    let pid = pid(process_id);
-    let (from_message_id, message_id) = (cursor.0, cursor.word());
-    let from_data = cursor.0;
-    let data = structured_data(from_data);
-    let after = from_data.get(data..).unwrap_or_default();
-    let after = after.strip_prefix(' ').unwrap_or(after);
-    // rsyslog's own template of RFC 5424 writes the space behind a tag as well. More spaces are meant.
-    let after = after.strip_prefix(' ').filter(|text| !text.starts_with(' ')).unwrap_or(after);
-    let written = if pid.is_none() && !matches!(process_id, "-" | "") {
-        from_process_id
-    } else if !matches!(message_id, "-" | "") {
-        from_message_id
-    } else if is_nothing(from_data.get(..data).unwrap_or_default()) {
-        after
-    } else {
-        from_data
-    };
-    let (front, message) = match after.strip_prefix(MARK) {
-        Some(message) => (written.get(..written.len() - after.len()).unwrap_or_default(), message),
-        None => ("", written),
-    };
+    let pid = pid(Cursor(cursor.0).word());
+    let (front, message) = message5424(cursor, pid.is_some());
     let known = |word: &'a str| (word != "-").then_some(word);
     Some(Fields {
         form: Form::Rfc5424,
@@ -93,6 +73,31 @@ fn rfc5424<'a>(text: &'a str, clock: &mut Clock, received: Timestamp) -> Option<
         front,
         message,
     })
+}
+
+/// Returns the message from PROCID on, and what has no column and belongs in front of it. Mostly they touch each
+/// other and are one text.
+fn message5424(mut cursor: Cursor<'_>, has_pid: bool) -> (&str, &str) {
+    let (from_process_id, process_id) = (cursor.0, cursor.word());
+    let (from_message_id, message_id) = (cursor.0, cursor.word());
+    let from_data = cursor.0;
+    let (data, after) = from_data.split_at_checked(structured_data(from_data)).unwrap_or_default();
+    let after = after.strip_prefix(' ').unwrap_or(after);
+    // rsyslog's own template of RFC 5424 writes the space behind a tag as well. More spaces are meant.
+    let after = after.strip_prefix(' ').filter(|text| !text.starts_with(' ')).unwrap_or(after);
+    let written = if !has_pid && !matches!(process_id, "-" | "") {
+        from_process_id
+    } else if !matches!(message_id, "-" | "") {
+        from_message_id
+    } else if is_nothing(data) {
+        after
+    } else {
+        from_data
+    };
+    match after.strip_prefix(MARK) {
+        Some(message) => (written.get(..written.len() - after.len()).unwrap_or_default(), message),
+        None => ("", written),
+    }
 }
 
 /// Returns whether structured data says nothing of the message: none, or only the number that syslog-ng gives each

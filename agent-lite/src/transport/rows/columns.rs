@@ -9,6 +9,7 @@ use super::field::Fields;
 use super::syslog::Syslog;
 use crate::record::Column;
 use crate::record::Record;
+use crate::record::Value;
 
 /// Which names a transport allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +96,11 @@ pub(super) fn write(
 
 fn write_columns(names: Names, record: &Record<'_>, fields: &mut Fields<'_>) {
     for (column, value) in record.values() {
-        if let Some(name) = names.of(column) {
-            fields.value(name, value, names.fraction());
+        match (names.of(column), names, value) {
+            (None, ..) => {}
+            // Objects are flat there (oms-protocol, section 3.3).
+            (Some(name), Names::DataCollector, Value::Json(json)) => fields.text(name, json),
+            (Some(name), _, value) => fields.value(name, value, names.fraction()),
         }
     }
 }

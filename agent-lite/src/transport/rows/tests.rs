@@ -307,6 +307,14 @@ fn the_columns_are_those_of_the_tables() {
 }
 
 #[test]
+fn objects_of_the_data_collector_are_flat() {
+    let row = json_row(&Form::DataCollector, "Heartbeat", HEARTBEAT);
+    assert_eq!(row["ComputerPrivateIPs"], "[\"10.0.0.4\"]");
+    let nested = row.as_object().unwrap().iter().find(|(_, value)| value.is_array() || value.is_object());
+    assert_eq!(nested, None);
+}
+
+#[test]
 fn json_that_is_none_is_written_as_text_and_spoils_nothing() {
     let broken = [(Column::ComputerPrivateIps, Value::Json("[\"10.0"))];
     assert_eq!(json_row(&Form::LogsIngestion, "Heartbeat", &broken)["ComputerPrivateIPs"], "[\"10.0");

@@ -204,7 +204,9 @@ async fn exchange(channels: &mut Channels, form: &Form, outgoing: &Outgoing) -> 
 /// Says what an answer means, to the courier and to the operator.
 pub(super) fn judge(form: &Form, answer: &Answer, outgoing: &Outgoing) -> Outcome {
     let now = SystemTime::now();
-    let verdict = verdict(form, answer.status, retry_after(&answer.headers, now));
+    // A date is one by the service's clock, which is not always ours.
+    let asked = retry_after(&answer.headers, answer.date.unwrap_or(now));
+    let verdict = verdict(form, answer.status, asked);
     let mut detail = format!("{} answers {}", outgoing.host.name(), answer.status.as_u16());
     if let Some(reason) = reason(&answer.body) {
         detail.push_str(": ");

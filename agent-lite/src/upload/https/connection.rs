@@ -34,6 +34,7 @@ use crate::upload::https::Answer;
 use crate::upload::https::IDLE;
 use crate::upload::https::SendError;
 use crate::upload::https::SendPhase;
+use crate::upload::https::coding::decoded;
 use crate::upload::roots::TlsTrouble;
 
 /// Most bytes of an answer's head, and of a request that wait to be written at once.
@@ -140,7 +141,8 @@ impl Connection {
         };
         let date = head.headers.get(header::DATE).and_then(|value| value.to_str().ok());
         let date: Option<SystemTime> = date.and_then(|date| httpdate::parse_http_date(date).ok());
-        Ok(Answer { status: head.status, headers: head.headers, body: body.freeze(), date })
+        let body = decoded(&head.headers, body.freeze(), most);
+        Ok(Answer { status: head.status, headers: head.headers, body, date })
     }
 
     fn note_idle(&self, since: Option<Instant>) {

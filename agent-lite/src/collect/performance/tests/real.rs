@@ -6,14 +6,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::collect::inlet::Inlet;
+use crate::collect::inlet::Tap;
 use crate::collect::performance::run;
 use crate::counters::Counters;
 use crate::parse::proc::processor;
 use crate::record::Table;
 use crate::record::Timestamp;
-use crate::spool::Queue;
-use crate::spool::QueueSettings;
-use crate::spool::WhenFull;
 
 /// Counters that may be missing, and why.
 const MAY_MISS: [(&str, &str); 4] = [
@@ -105,18 +103,9 @@ async fn this_process_and_this_system_are_among_the_instances() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_records_come_after_one_interval_and_one_wakeup_serves_all_sets_that_meet() {
-    let folder = tempfile::tempdir().unwrap();
-    let counters = Counters::new();
-    let settings = QueueSettings {
-        folder: folder.path().to_owned(),
-        cap: 1 << 24,
-        when_full: WhenFull::DropOldest,
-        sync: Duration::from_secs(1),
-        seal_after: Duration::from_secs(1),
-        segment: 1 << 20,
-    };
-    let queue = Queue::open(settings, counters.workspace("w")).unwrap();
-    let inlet = Inlet::new(vec![queue.clone()], counters.source("performance"));
+    let (counters, tap) = (Counters::new(), Tap::new());
+    let mut seen = tap.look();
+    let inlet = Inlet::new(Vec::new(), counters.source("performance")).seen_by(tap, "performance");
     let stop = CancellationToken::new();
     let settings = PerformanceSettings {
         counters: vec![every_counter(Object::Memory, 10), every_counter(Object::System, 20)],
@@ -140,9 +129,7 @@ async fn the_first_records_come_after_one_interval_and_one_wakeup_serves_all_set
     assert_eq!((grown[2], grown[1] - grown[0], grown[3] - grown[2]), (grown[0], system, system), "{grown:?}");
     stop.cancel();
     running.await.unwrap();
-    queue.seal();
-    let segment = queue.next().await;
-    assert_eq!(*segment.table(), Table::Perf);
+    assert_eq!(seen.recv().await.unwrap().table, Table::Perf);
 }
 
 /// What one sampling costs: `cargo test --release -p agent-lite --lib what_a_sampling -- --ignored --nocapture`.

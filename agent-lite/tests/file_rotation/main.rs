@@ -2,188 +2,31 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod oddities;
+mod stage;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
-use std::future::Future;
 use std::io::Write;
 use std::path::Path;
-use std::path::PathBuf;
-use std::pin::pin;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
-use std::task::Context as TaskContext;
 use std::task::Poll;
-use std::task::Waker;
 use std::thread;
 use std::time::Duration;
-use std::time::Instant;
 
-use agent_lite::collect::files::Context;
-use agent_lite::collect::files::run;
-use agent_lite::collect::inlet::Inlet;
-use agent_lite::config::settings::Encoding;
-use agent_lite::config::settings::FilesSettings;
-use agent_lite::config::settings::ReadFrom;
 use agent_lite::config::settings::RecordStart;
 use agent_lite::config::settings::TimeForm;
-use agent_lite::counters::Counters;
 use agent_lite::counters::Loss;
-use agent_lite::record::Column;
-use agent_lite::record::Record;
-use agent_lite::record::frame_at;
-use agent_lite::spool::Queue;
-use agent_lite::spool::QueueSettings;
-use agent_lite::spool::WhenFull;
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-/// How long a condition is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A folder of logs, a reader with a queue, and what has arrived.
-struct Stage {
-    folder: TempDir,
-    settings: FilesSettings,
-    counters: Counters,
-    queue: Queue,
-    arrived: Mutex<Vec<(String, String)>>,
-}
-
-/// A reader in a thread of its own.
-struct Running {
-    stop: CancellationToken,
-    thread: thread::JoinHandle<()>,
-}
-
-impl Stage {
-    fn new(pattern: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("logs")).unwrap();
-        let settings = FilesSettings {
-            paths: vec![folder.path().join("logs").join(pattern).to_str().unwrap().to_owned()],
-            table: "App_CL".parse().unwrap(),
-            record: RecordStart::NewLine,
-            encoding: Encoding::Utf8,
-            from: ReadFrom::Beginning,
-            look: Duration::from_millis(400),
-            flush_after: Duration::from_secs(1),
-        };
-        let counters = Counters::new();
-        let queue = QueueSettings {
-            folder: folder.path().join("queue"),
-            cap: 1 << 30,
-            when_full: WhenFull::Block,
-            sync: Duration::from_millis(100),
-            seal_after: Duration::from_millis(100),
-            segment: 1 << 20,
-        };
-        let queue = Queue::open(queue, counters.workspace("w")).unwrap();
-        Self { folder, settings, counters, queue, arrived: Mutex::default() }
-    }
-
-    fn logs(&self) -> PathBuf {
-        self.folder.path().join("logs")
-    }
-
-    fn log(&self, name: &str) -> PathBuf {
-        self.logs().join(name)
-    }
-
-    fn positions(&self) -> PathBuf {
-        self.folder.path().join("state/positions/files.app.json")
-    }
-
-    fn task(&self, stop: &CancellationToken) -> impl Future<Output = ()> + Send + 'static {
-        let context = Context { state: self.folder.path().join("state"), source: "files.app".to_owned() };
-        let inlet = Inlet::new(vec![self.queue.clone()], self.counters.source("files.app"));
-        run(self.settings.clone(), context, inlet, stop.clone())
-    }
-
-    fn start(&self) -> Running {
-        let stop = CancellationToken::new();
-        let task = self.task(&stop);
-        let thread = thread::spawn(move || runtime().block_on(task));
-        Running { stop, thread }
-    }
-
-    /// Takes out of the queue what is there.
-    fn drain(&self) {
-        let mut context = TaskContext::from_waker(Waker::noop());
-        let mut arrived = self.arrived.lock().unwrap();
-        let mut bytes = Vec::new();
-        self.queue.seal();
-        while let Poll::Ready(segment) = pin!(self.queue.next()).poll(&mut context) {
-            runtime().block_on(segment.load(&mut bytes)).unwrap();
-            let mut rest = bytes.as_slice();
-            while let Ok(frame) = frame_at(rest) {
-                let record = Record::decode(frame.payload).unwrap();
-                let text = |column| record.text(column).unwrap().to_owned();
-                arrived.push((text(Column::RawData), text(Column::FilePath)));
-                rest = &rest[frame.length..];
-            }
-            self.queue.remove(&segment);
-        }
-    }
-
-    fn texts(&self) -> Vec<String> {
-        self.drain();
-        self.arrived.lock().unwrap().iter().map(|(text, _)| text.clone()).collect()
-    }
-
-    /// Waits until so many records have arrived.
-    fn wait(&self, count: usize) -> Vec<String> {
-        self.until(&format!("{count} records"), || self.texts().len() >= count);
-        self.texts()
-    }
-
-    fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !holds() {
-            let texts = self.texts();
-            let tail = &texts[texts.len().saturating_sub(5)..];
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "{what}: {} records, {tail:?}; {:?}; {}",
-                texts.len(),
-                self.counters.losses(),
-                fs::read_to_string(self.positions()).unwrap_or_default()
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Waits until the text stands in the positions so many times.
-    fn until_saved(&self, text: &str, times: usize) {
-        let holds =
-            || fs::read_to_string(self.positions()).unwrap_or_default().matches(text).count() == times;
-        self.until(&format!("{times} times {text} in the positions"), holds);
-    }
-
-    fn lost(&self, loss: Loss) -> u64 {
-        self.counters.source("files.app").losses.count(loss)
-    }
-}
-
-impl Running {
-    fn stop(self) {
-        self.stop.cancel();
-        self.thread.join().unwrap();
-    }
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-fn append(path: &Path, bytes: impl AsRef<[u8]>) {
-    let mut file = OpenOptions::new().append(true).create(true).open(path).unwrap();
-    file.write_all(bytes.as_ref()).unwrap();
-}
+use self::stage::Stage;
+use self::stage::append;
+use self::stage::runtime;
 
 /// Every line once: what is missing and what is doubled.
 fn assert_each_once(texts: &[String], count: usize, what: &str) {
@@ -265,7 +108,7 @@ fn write_and_rotate(logs: &Path, scheme: Scheme, rotations: usize, lines: usize)
 fn thirty_rotations(scheme: Scheme, pattern: &str, restarts: bool) {
     let stage = Stage::new(pattern);
     let logs = stage.logs();
-    let (rotations, lines) = (30, 60);
+    let (rotations, lines) = (30, 200);
     let mut running = stage.start();
     let done = Arc::new(AtomicBool::new(false));
     let writer = {
@@ -340,4 +183,84 @@ fn thirty_renames_with_restarts_in_between_lose_and_double_nothing() {
 #[test]
 fn thirty_truncations_with_restarts_in_between_lose_and_double_nothing() {
     thirty_rotations(Scheme::Copy, "app.log*", true);
+}
+
+/// Drops the reader at any of its awaits, as a kill would end it, and starts it anew; nothing may be lost, and
+/// what comes twice is what one round had delivered.
+#[test]
+fn a_reader_that_dies_anywhere_loses_nothing_and_doubles_at_most_a_round() {
+    let stage = Stage::new("app.log*");
+    let logs = stage.logs();
+    let done = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let done = done.clone();
+        thread::spawn(move || {
+            write_and_rotate(&logs, Scheme::Rename, 10, 300);
+            done.store(true, Ordering::Release);
+        })
+    };
+    let (mut deaths, mut random) = (0_usize, 88172645463325252_u64);
+    while !done.load(Ordering::Acquire) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let polls = random % 12;
+        let task = stage.task(&CancellationToken::new());
+        runtime().block_on(async {
+            let mut task = Box::pin(task);
+            let mut left = polls;
+            let dies =
+                std::future::poll_fn(|context| match (left.checked_sub(1), task.as_mut().poll(context)) {
+                    (Some(fewer), Poll::Pending) => {
+                        left = fewer;
+                        Poll::Pending
+                    }
+                    _ => Poll::Ready(()),
+                });
+            let _ = tokio::time::timeout(Duration::from_millis(300), dies).await;
+        });
+        deaths += 1;
+    }
+    writer.join().unwrap();
+    append(&stage.log("app.log"), "the end\n");
+    let running = stage.start();
+    stage.until("the end", || stage.texts().iter().any(|text| text == "the end"));
+    stage.until("every line", || (0..11 * 300).map(line).all(|line| stage.texts().contains(&line)));
+    running.stop();
+    let texts = stage.texts();
+    let doubled = texts.len() - (11 * 300 + 10 + 1);
+    eprintln!("DOUBLED {doubled} by {deaths}");
+    assert!(deaths > 5, "{deaths}");
+    // A round has at most what was written in 300 ms.
+    assert!(doubled <= deaths * 300, "{doubled} doubled by {deaths} deaths");
+}
+
+#[test]
+fn records_of_several_lines_are_joined_across_rotations() {
+    for scheme in [Scheme::Rename, Scheme::RenameAway, Scheme::Copy] {
+        for pattern in ["app.log", "app.log*"] {
+            let mut stage = Stage::new(pattern);
+            stage.settings.record = RecordStart::Time(TimeForm::YearFirst);
+            stage.settings.flush_after = Duration::from_secs(4);
+            let log = stage.log("app.log");
+            let running = stage.start();
+            append(&log, "2026-01-01 00:00:00 first\n\tat one\n");
+            for number in 1..6 {
+                append(&log, format!("2026-01-01 00:00:0{number} record\n\tat one\n"));
+                stage.wait(number);
+                rotate(&stage.logs(), scheme, 9);
+                append(&log, format!("\tat two {number}\n\tat three\n"));
+                thread::sleep(Duration::from_millis(300));
+            }
+            append(&log, "2026-01-01 00:00:06 last\n");
+            let texts = stage.wait(7);
+            running.stop();
+            let mut wanted = vec!["2026-01-01 00:00:00 first\n\tat one".to_owned()];
+            wanted.extend((1..6).map(|number| {
+                format!("2026-01-01 00:00:0{number} record\n\tat one\n\tat two {number}\n\tat three")
+            }));
+            wanted.push("2026-01-01 00:00:06 last".to_owned());
+            assert_eq!(texts, wanted, "{scheme:?} {pattern}");
+        }
+    }
 }
