@@ -8,24 +8,24 @@ use flate2::read::ZlibDecoder;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-/// Returns a body as it was before `Content-Encoding`, at most so many bytes of it: as far as it can be
+/// Returns a body as it was before `Content-Encoding`, at most `largest` bytes of it: as far as it can be
 /// read, and as it came if the coding is unknown (RFC 9110, section 8.4.1).
-pub(super) fn decoded(headers: &HeaderMap, body: Bytes, most: usize) -> Bytes {
+pub(super) fn decoded(headers: &HeaderMap, body: Bytes, largest: usize) -> Bytes {
     let coding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let coding = coding.trim();
     if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
-        return bounded(GzDecoder::new(&*body), most);
+        return bounded(GzDecoder::new(&*body), largest);
     }
     match coding.eq_ignore_ascii_case("deflate") {
-        true => bounded(ZlibDecoder::new(&*body), most),
+        true => bounded(ZlibDecoder::new(&*body), largest),
         false => body,
     }
 }
 
-fn bounded(decoder: impl Read, most: usize) -> Bytes {
+fn bounded(decoder: impl Read, largest: usize) -> Bytes {
     let mut plain = Vec::new();
     // What a broken stream gave before it broke is all there is: whoever reads it judges.
-    let _ = decoder.take(most as u64).read_to_end(&mut plain);
+    let _ = decoder.take(largest as u64).read_to_end(&mut plain);
     plain.into()
 }
 
