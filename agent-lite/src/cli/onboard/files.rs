@@ -24,9 +24,16 @@ pub(super) struct Staged {
 impl Staged {
     pub(super) fn write(config: &Path, pem: &str) -> anyhow::Result<Self> {
         let place = config.with_file_name("gateway-ca.pem");
+        if let Some(folder) = config.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
         let beside = config.with_file_name(format!("gateway-ca.pem.{}.new", std::process::id()));
+        // Never through a link that somebody put there.
+        let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside);
+        let mut out = made.with_context(|| format!("cannot make {}", beside.display()))?;
         let staged = Self { beside, place };
-        write(&staged.beside, pem, 0o644)?;
+        let written = out.write_all(pem.as_bytes()).and_then(|()| out.sync_all());
+        written.with_context(|| format!("cannot write {}", staged.beside.display()))?;
         Ok(staged)
     }
 
@@ -129,16 +136,19 @@ mod tests {
     }
 
     #[test]
-    fn roots_of_a_gateway_that_does_not_serve_are_not_kept() {
+    fn roots_of_a_gateway_take_their_place_at_the_end_and_go_through_no_link() {
         let folder = tempfile::tempdir().unwrap();
-        let (config, file) = (folder.path().join("agent.toml"), folder.path().join("gateway-ca.pem"));
+        let (config, ca) = (folder.path().join("new/agent.toml"), folder.path().join("new/gateway-ca.pem"));
         drop(Staged::write(&config, "new").unwrap());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        fs::write(&file, "old").unwrap();
-        drop(Staged::write(&config, "new").unwrap());
-        assert_eq!(fs::read_to_string(&file).unwrap(), "old");
-        Staged::write(&config, "new").unwrap().take_place().unwrap();
-        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 0);
+        fs::write(&ca, "old").unwrap();
+        let staged = Staged::write(&config, "new").unwrap();
+        assert_eq!((fs::read_to_string(&ca).unwrap().as_str(), mode(&staged.beside)), ("old", 0o644));
+        let beside = staged.beside.clone();
+        staged.take_place().unwrap();
+        assert_eq!(fs::read_to_string(&ca).unwrap(), "new");
+        std::os::unix::fs::symlink(&ca, &beside).unwrap();
+        assert!(Staged::write(&config, "stolen").is_err());
+        assert_eq!(fs::read_to_string(&ca).unwrap(), "new");
     }
 }
