@@ -60,7 +60,7 @@ async fn every_leg_of_the_gateway_that_fails_names_what_to_change() {
         ),
     ];
     for (value, ca, expected) in cases {
-        stage.configure_through(&[value.clone()], &format!("ca = {ca:?}"), &[By::Secret], "");
+        stage.configure_through(std::slice::from_ref(&value), &format!("ca = {ca:?}"), &[By::Secret], "");
         assert_findings(&stage, &value, &expected).await;
     }
     // Of two gateways each is walked; one that serves is enough for the rest.
