@@ -67,10 +67,69 @@ events! {
 
 /// Says an event with its details: what, where, and what to change.
 pub fn say(event: Event, place: &str, detail: impl fmt::Display) {
-    let id = event.id();
+    let (id, detail) = (event.id(), OneLine(detail));
     match event.level() {
         Level::Error => tracing::error!(event_id = id, place, %detail, "{}", event.text()),
         Level::Warn => tracing::warn!(event_id = id, place, %detail, "{}", event.text()),
         Level::Info => tracing::info!(event_id = id, place, %detail, "{}", event.text()),
+    }
+}
+
+/// Text that others had a hand in, such as the name of a file: it stays on its line, and no terminal obeys it.
+///
+/// What controls a terminal or the order of its letters is shown as JSON would write it, so JSON stays the same JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct OneLine<T>(pub T);
+
+impl<T: fmt::Display> fmt::Display for OneLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::write(&mut Escaping(f), format_args!("{}", self.0))
+    }
+}
+
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some((at, special)) = rest.char_indices().find(|(_, letter)| is_special(*letter)) {
+            self.0.write_str(rest.get(..at).unwrap_or_default())?;
+            match special {
+                '\n' => self.0.write_str("\\n")?,
+                '\r' => self.0.write_str("\\r")?,
+                '\t' => self.0.write_str("\\t")?,
+                other => write!(self.0, "\\u{:04x}", u32::from(other))?,
+            }
+            rest = rest.get(at + special.len_utf8()..).unwrap_or_default();
+        }
+        self.0.write_str(rest)
+    }
+}
+
+/// Control characters, ends of lines, and what turns the direction of writing (Unicode, Bidi_Control).
+fn is_special(letter: char) -> bool {
+    let turns = matches!(letter, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    letter.is_control() || turns || matches!(letter, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_others_makes_no_second_line_and_moves_no_cursor() {
+        let cases = [
+            ("/var/log/a b.log: it is „text“", "/var/log/a b.log: it is „text“"),
+            ("x\n2026-01-01 ERROR forged", "x\\n2026-01-01 ERROR forged"),
+            ("\u{1b}[2J\u{9b}31m\u{7f}\r\t\0", "\\u001b[2J\\u009b31m\\u007f\\r\\t\\u0000"),
+            ("gpj\u{202e}.exe\u{2028}", "gpj\\u202e.exe\\u2028"),
+        ];
+        for (text, shown) in cases {
+            assert_eq!(OneLine(text).to_string(), shown);
+        }
+        let json = serde_json::json!({ "a": "\u{9b}1m\u{202e}\u{7f}" });
+        let shown = OneLine(&json).to_string();
+        assert!(!shown.contains(is_special), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), json);
     }
 }

@@ -1,5 +1,7 @@
 //! The program `agent-lite`.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
+
 mod cli;
 
 use std::process::ExitCode;

@@ -20,11 +20,13 @@ pids=()
 
 # Ends what was started here, the agent first, so that what it still holds goes to its queue.
 finish() {
-  local code=$? at
+  local code=$? at tries
   trap - EXIT
   trap '' INT TERM
   for ((at = ${#pids[@]} - 1; at >= 0; at--)); do
     kill "${pids[at]}" 2>/dev/null || true
+    for ((tries = 0; tries < 200; tries++)); do kill -0 "${pids[at]}" 2>/dev/null || break; sleep 0.1; done
+    kill -9 "${pids[at]}" 2>/dev/null || true
     wait "${pids[at]}" 2>/dev/null || true
   done
   rm -rf "$trial"

@@ -3,6 +3,15 @@
 // A journey that cannot go on must say so loudly: panics and prints are its reports.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
+mod agent_commands;
+mod agent_doctor;
+mod agent_gateways;
+mod agent_onboarding;
+mod agent_only_way;
+mod agent_rsyslog;
+mod agent_service;
+mod agent_sources;
+mod agent_stage;
 mod balancers;
 mod certificates;
 mod dns_outage;
@@ -25,6 +34,3 @@ mod targets;
 mod tls_listener;
 mod upload_caps;
 mod volume;
-mod agent_stage;
-mod agent_sources;
-mod agent_onboarding;

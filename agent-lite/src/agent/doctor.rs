@@ -14,6 +14,7 @@ use crate::config::settings::TransportSettings;
 use crate::config::settings::Workspace;
 use crate::counters::Counters;
 use crate::transport::ClientCertificate;
+use crate::transport::LARGEST_ANSWER;
 use crate::transport::Outgoing;
 use crate::transport::WorkspaceEndpoints;
 use crate::transport::WorkspaceKey;
@@ -98,7 +99,12 @@ impl Walk<'_> {
     async fn origin(&self, host: &HostPort, leg: &str, tell: &mut impl FnMut(&str, Finding)) {
         let mut channels = Channels::new(self.gateways.clone(), self.roots.clone(), None);
         let request = http::Request::get("/").body(Bytes::new()).unwrap_or_default();
-        let outgoing = Outgoing { host: host.clone(), request, certificate: ClientCertificate::NotShown };
+        let outgoing = Outgoing {
+            host: host.clone(),
+            request,
+            certificate: ClientCertificate::NotShown,
+            largest_answer: LARGEST_ANSWER,
+        };
         match channels.send(&outgoing, LONGEST_LEG).await {
             Err(error) => tell(leg, Finding::Bad(format!("{error}; {}", error.what_to_change()))),
             Ok(answer) => {
@@ -137,7 +143,7 @@ impl Walk<'_> {
                 tell(
                     &leg,
                     match WorkspaceKey::parse(key) {
-                        Err(error) => Finding::Bad(format!("{error}; copy it whole into `key_file`")),
+                        Err(error) => Finding::Bad(format!("`key_file`: {error}")),
                         Ok(_) => Finding::Skipped(
                             "it has the right form; only a row can tell whether it is this workspace's"
                                 .to_owned(),

@@ -29,6 +29,8 @@ const MOST_SCRAPERS: usize = 4;
 const LONGEST_SCRAPE: Duration = Duration::from_secs(10);
 /// How long a listener that cannot be bound waits.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How long to wait after a connection could not be accepted.
+const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
 /// Serves until it is stopped.
 pub(super) async fn serve(address: SocketAddr, counters: Counters, stop: CancellationToken) {
@@ -51,7 +53,14 @@ pub(super) async fn serve(address: SocketAddr, counters: Counters, stop: Cancell
     let mut scrapes = JoinSet::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         while scrapes.try_join_next().is_some() {}
-        let (Ok((socket, _)), true) = (accepted, scrapes.len() < MOST_SCRAPERS) else { continue };
+        let Ok((socket, _)) = accepted else {
+            // Too many open files: accepting again at once fails again at once.
+            time::sleep(AFTER_FAILURE).await;
+            continue;
+        };
+        if scrapes.len() >= MOST_SCRAPERS {
+            continue;
+        }
         let counters = counters.clone();
         scrapes.spawn(async move {
             let service = service_fn(move |request| answer(request, counters.clone()));

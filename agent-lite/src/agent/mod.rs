@@ -26,7 +26,9 @@ use tokio_util::sync::CancellationToken;
 use self::control::Desk;
 use self::operations::LastEnd;
 use self::operations::Operations;
+use self::operations::Told;
 use self::sources::Sources;
+use self::sources::WorkspaceNames;
 pub use self::start::StartError;
 use self::status::Status;
 use self::tasks::Tasks;
@@ -58,6 +60,7 @@ pub enum Command {
 #[derive(Clone)]
 struct Shared {
     counters: Counters,
+    told: Told,
     tap: Tap,
     machine: Machine,
     agent_id: uuid::Uuid,
@@ -82,12 +85,18 @@ pub async fn run(
     start::make_folders(&config)?;
     let agent_id = start::agent_id(&config.state)?;
     let last = start::note_start(&config.state)?;
-    let shared =
-        Shared { counters: Counters::new(), tap: Tap::new(), machine, agent_id, started: Time::now() };
+    let shared = Shared {
+        counters: Counters::new(),
+        told: Told::default(),
+        tap: Tap::new(),
+        machine,
+        agent_id,
+        started: Time::now(),
+    };
     let listener = control::bind(&config.state)
         .map_err(|error| StartError::of(&control::place(&config.state), error))?;
     let state = config.state.clone();
-    let mut running = Running::start(config, &shared, Some(last))?;
+    let mut running = Running::start(config, &shared, last)?;
     let view = Arc::new(Mutex::new(View::of(&running)));
     let stop = CancellationToken::new();
     let mut desk = Tasks::new();
@@ -115,26 +124,17 @@ pub async fn run(
 }
 
 impl Running {
-    fn start(config: Config, shared: &Shared, last: Option<LastEnd>) -> Result<Self, StartError> {
-        let workspaces = Workspaces::start(&config, shared)?;
+    fn start(config: Config, shared: &Shared, last: LastEnd) -> Result<Self, StartError> {
+        let queues = Workspaces::queues_for(&config, &[], shared)?;
+        let workspaces = Workspaces::start(&config, queues, shared)?;
         let mut sources = Sources::default();
         sources.start(&config, &workspaces, shared);
-        let mut others = Tasks::new();
-        let inlet = inlet(&workspaces.queues(), shared, OWN_SOURCE);
-        let operations = Operations::new(inlet, shared.counters.clone());
-        if let Some(last) = last {
-            operations.started(last);
-        }
-        let stop = others.stop_token();
-        others.spawn("operations", operations.run(stop.clone()));
-        if let Some(address) = config.metrics {
-            others.spawn("metrics", metrics::serve(address, shared.counters.clone(), stop));
-        }
+        let others = others(&config, &workspaces, shared, Some(last));
         Ok(Self { config, workspaces, sources, others })
     }
 
-    /// Takes another configuration. Where only sources differ, the others go on untouched; else everything is
-    /// stopped and started in this process, and a datagram that comes in between is lost.
+    /// Takes another configuration. What cannot start is found before anything is stopped. Sources that stay as
+    /// they were go on untouched; where more than sources differs, the couriers are started anew at the same queues.
     async fn reload(mut self, config: Config, shared: &Shared) -> Result<Self, StartError> {
         let fixed = config.state != self.config.state
             || config.spool != self.config.spool
@@ -152,16 +152,33 @@ impl Running {
             && config.workspaces == self.config.workspaces
             && config.metrics == self.config.metrics;
         if only_sources {
-            self.sources.keep_only(&config).await;
+            self.sources.keep_only(&config, WorkspaceNames::Same).await;
             self.sources.start(&config, &self.workspaces, shared);
             self.config = config;
             say(Event::Reloaded, OWN_SOURCE, "the sources that changed were started anew");
             return Ok(self);
         }
-        self.stop().await;
-        let running = Self::start(config, shared, None)?;
-        say(Event::Reloaded, OWN_SOURCE, "sources and couriers were started anew");
-        Ok(running)
+        let obstacles = start::obstacles(&config);
+        let open = self.workspaces.view().queues();
+        let queues = match Workspaces::queues_for(&config, &open, shared) {
+            Ok(queues) if obstacles.is_empty() => queues,
+            outcome => {
+                let disk = outcome.err().map(|error| error.to_string());
+                let all = obstacles.iter().chain(&disk);
+                all.for_each(|obstacle| say(Event::NotReloaded, OWN_SOURCE, obstacle));
+                return Ok(self);
+            }
+        };
+        drop(open);
+        let names = WorkspaceNames::compare(&self.config, &config);
+        self.sources.keep_only(&config, names).await;
+        self.others.end(Duration::from_secs(5)).await;
+        self.workspaces.end().await;
+        let workspaces = Workspaces::start(&config, queues, shared)?;
+        self.sources.start(&config, &workspaces, shared);
+        let others = others(&config, &workspaces, shared, None);
+        say(Event::Reloaded, OWN_SOURCE, "the couriers and the sources that changed were started anew");
+        Ok(Self { config, workspaces, sources: self.sources, others })
     }
 
     async fn stop(mut self) {
@@ -169,6 +186,22 @@ impl Running {
         self.others.end(Duration::from_secs(5)).await;
         self.workspaces.end().await;
     }
+}
+
+/// Starts what is neither a source nor a courier.
+fn others(config: &Config, workspaces: &Workspaces, shared: &Shared, last: Option<LastEnd>) -> Tasks {
+    let mut others = Tasks::new();
+    let inlet = inlet(&workspaces.queues(), shared, OWN_SOURCE);
+    let operations = Operations::new(inlet, shared.counters.clone(), shared.told.clone());
+    if let Some(last) = last {
+        operations.started(last);
+    }
+    let stop = others.stop_token();
+    others.spawn("operations", operations.run(stop.clone()));
+    if let Some(address) = config.metrics {
+        others.spawn("metrics", metrics::serve(address, shared.counters.clone(), stop));
+    }
+    others
 }
 
 /// Returns an inlet into these queues under a source's name.

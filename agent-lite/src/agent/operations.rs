@@ -4,6 +4,9 @@
 //! minute, so that a storm of losses is one row a minute and kind.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use jiff::Timestamp as Time;
@@ -27,8 +30,11 @@ pub(super) const EVERY: Duration = Duration::from_secs(60);
 pub(super) struct Operations {
     inlet: Inlet,
     counters: Counters,
-    told: HashMap<(String, Loss), u64>,
+    told: Told,
 }
+
+/// What was told already, by place; a reload begins no new count. Clones are the same.
+pub(super) type Told = Arc<Mutex<HashMap<(String, Loss), u64>>>;
 
 /// How the agent ended the last time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +49,8 @@ pub(super) enum LastEnd {
 
 impl Operations {
     /// Begins with an inlet into every workspace.
-    pub(super) fn new(inlet: Inlet, counters: Counters) -> Self {
-        Self { inlet, counters, told: HashMap::new() }
+    pub(super) fn new(inlet: Inlet, counters: Counters, told: Told) -> Self {
+        Self { inlet, counters, told }
     }
 
     /// Tells that the agent has started, and how it ended before.
@@ -61,10 +67,11 @@ impl Operations {
     }
 
     /// Tells the losses since the last call.
-    pub(super) fn tell(&mut self) {
+    fn tell(&self) {
         let mut rows = Vec::new();
+        let mut all_told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, loss, count) in self.counters.losses() {
-            let told = self.told.entry((place.clone(), loss)).or_default();
+            let told = all_told.entry((place.clone(), loss)).or_default();
             let more = count.saturating_sub(*told);
             if more > 0 {
                 *told = count;
@@ -73,11 +80,12 @@ impl Operations {
                 rows.push(Row { category: "Loss", status: "Warning", key: loss.label(), detail });
             }
         }
+        drop(all_told);
         self.write(&rows);
     }
 
     /// Tells losses until it is stopped, and once more then.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    pub(super) async fn run(self, stop: CancellationToken) {
         let mut ticks = time::interval(EVERY);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {

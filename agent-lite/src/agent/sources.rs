@@ -28,6 +28,22 @@ const LONGEST_END: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(super) struct Sources(Vec<(Source, Tasks)>);
 
+/// Whether another configuration has the same workspaces: a source without a list goes to all there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WorkspaceNames {
+    Same,
+    Others,
+}
+
+impl WorkspaceNames {
+    pub(super) fn compare(before: &Config, after: &Config) -> Self {
+        let names = |config: &Config| -> Vec<String> {
+            config.workspaces.iter().map(|workspace| workspace.name.clone()).collect()
+        };
+        if names(before) == names(after) { Self::Same } else { Self::Others }
+    }
+}
+
 impl Sources {
     /// Starts those of a configuration that do not run.
     pub(super) fn start(&mut self, config: &Config, workspaces: &Workspaces, shared: &Shared) {
@@ -41,10 +57,13 @@ impl Sources {
         }
     }
 
-    /// Ends those that another configuration does not have, or has otherwise.
-    pub(super) async fn keep_only(&mut self, config: &Config) {
-        let (kept, gone): (Vec<_>, Vec<_>) =
-            self.0.drain(..).partition(|(running, _)| config.sources.contains(running));
+    /// Ends those that another configuration does not have, or has otherwise, or with other queues.
+    pub(super) async fn keep_only(&mut self, config: &Config, names: WorkspaceNames) {
+        let stays = |running: &Source| {
+            let same_queues = names == WorkspaceNames::Same || !running.workspaces.is_empty();
+            same_queues && config.sources.contains(running)
+        };
+        let (kept, gone): (Vec<_>, Vec<_>) = self.0.drain(..).partition(|(running, _)| stays(running));
         self.0 = kept;
         for (_, mut tasks) in gone {
             tasks.end(LONGEST_END).await;

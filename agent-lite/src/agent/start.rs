@@ -104,6 +104,17 @@ pub(super) fn note_end(state: &Path) {
 
 /// Returns everything that would keep this configuration from starting, and what would keep it from sending.
 pub fn problems(config: &Config) -> Vec<String> {
+    let unknown = |workspace: &Workspace| {
+        let wrong = not_onboarded(&workspace.transport, config)?;
+        Some(format!("[workspace.{}] {wrong}", workspace.name))
+    };
+    let mut problems = obstacles(config);
+    problems.extend(config.workspaces.iter().filter_map(unknown));
+    problems
+}
+
+/// Returns everything that would keep this configuration from starting, but the disk.
+pub(super) fn obstacles(config: &Config) -> Vec<String> {
     let gateways =
         Gateways::new(&config.gateway, Counters::new()).map_err(|error| format!("[gateway] {error}"));
     let roots = Roots::load(config.azure_ca.as_deref()).map_err(|error| format!("[azure] {error}"));
@@ -112,37 +123,33 @@ pub fn problems(config: &Config) -> Vec<String> {
         (gateways, roots) => return [gateways.err(), roots.err()].into_iter().flatten().collect(),
     };
     let of = |workspace: &Workspace| {
-        let wrong = problem(&workspace.transport, config, &gateways, &roots)?;
+        let wrong = obstacle(&workspace.transport, &gateways, &roots)?;
         Some(format!("[workspace.{}] {wrong}", workspace.name))
     };
     config.workspaces.iter().filter_map(of).collect()
 }
 
-fn problem(
-    transport: &TransportSettings,
-    config: &Config,
-    gateways: &Gateways,
-    roots: &Roots,
-) -> Option<String> {
+fn obstacle(transport: &TransportSettings, gateways: &Gateways, roots: &Roots) -> Option<String> {
     match transport {
         TransportSettings::LogAnalyticsAgent { workspace: id, domain } => {
-            if let Err(error) = WorkspaceEndpoints::new(id, domain) {
-                return Some(error.to_string());
-            }
-            match IdentityFolder::new(&config.state, id).load() {
-                Ok(Some(_)) => None,
-                Ok(None) => {
-                    Some(format!("this agent is not onboarded: agent-lite onboard -w {id} -k KEY_FILE"))
-                }
-                Err(error) => Some(error.to_string()),
-            }
+            WorkspaceEndpoints::new(id, domain).err().map(|error| error.to_string())
         }
-        TransportSettings::DataCollector { key, .. } => {
-            WorkspaceKey::parse(key).err().map(|error| format!("`key_file`: {error}"))
+        TransportSettings::DataCollector { workspace: id, domain, key } => {
+            let key = WorkspaceKey::parse(key).err().map(|error| format!("`key_file`: {error}"));
+            key.or_else(|| WorkspaceEndpoints::new(id, domain).err().map(|error| error.to_string()))
         }
         TransportSettings::LogsIngestion(settings) => {
             Token::new(settings, gateways.clone(), roots).err().map(|error| error.to_string())
         }
+    }
+}
+
+fn not_onboarded(transport: &TransportSettings, config: &Config) -> Option<String> {
+    let TransportSettings::LogAnalyticsAgent { workspace: id, .. } = transport else { return None };
+    match IdentityFolder::new(&config.state, id).load() {
+        Ok(Some(_)) => None,
+        Ok(None) => Some(format!("this agent is not onboarded: agent-lite onboard -w {id} -k KEY_FILE")),
+        Err(error) => Some(error.to_string()),
     }
 }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::events::OneLine;
+
 /// The whole answer to `agent-lite status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -93,7 +95,7 @@ impl fmt::Display for WorkspaceStatus {
         }
         writeln!(f, "{}", Lost(&self.losses))?;
         match &self.trouble {
-            Some(trouble) => writeln!(f, "           {trouble}"),
+            Some(trouble) => writeln!(f, "           {}", OneLine(trouble)),
             None => Ok(()),
         }
     }

@@ -83,7 +83,22 @@ struct Kit {
 }
 
 impl Workspaces {
-    pub(super) fn start(config: &Config, shared: &Shared) -> Result<Self, StartError> {
+    /// Returns a queue for each workspace of a configuration, in its order: those that are open already, by their
+    /// names, with the cap that they have there, and new ones.
+    pub(super) fn queues_for(
+        config: &Config,
+        open: &[(String, Queue)],
+        shared: &Shared,
+    ) -> Result<Vec<Queue>, StartError> {
+        let of = |workspace: &Workspace| match open.iter().find(|(name, _)| *name == workspace.name) {
+            Some((_, queue)) => Ok(queue.clone()),
+            None => open_queue(config, workspace, shared),
+        };
+        config.workspaces.iter().map(of).collect()
+    }
+
+    /// Starts a courier for each queue; there is one for each workspace.
+    pub(super) fn start(config: &Config, queues: Vec<Queue>, shared: &Shared) -> Result<Self, StartError> {
         let wrong = |error: &dyn std::fmt::Display| StartError::Config(error.to_string());
         let gateways =
             Gateways::new(&config.gateway, shared.counters.clone()).map_err(|error| wrong(&error))?;
@@ -98,23 +113,15 @@ impl Workspaces {
         };
         let mut workspaces =
             Self { all: Vec::new(), gateways, couriers: Tasks::new(), tenders: Tasks::new() };
-        for workspace in &config.workspaces {
-            workspaces.add(config, workspace, &kit)?;
+        for (workspace, queue) in config.workspaces.iter().zip(queues) {
+            workspaces.add(workspace, queue, &kit)?;
         }
         Ok(workspaces)
     }
 
-    fn add(&mut self, config: &Config, workspace: &Workspace, kit: &Kit) -> Result<(), StartError> {
+    fn add(&mut self, workspace: &Workspace, queue: Queue, kit: &Kit) -> Result<(), StartError> {
         let tally = kit.shared.counters.workspace(&workspace.name);
-        let settings = QueueSettings {
-            folder: config.spool.folder.join(&workspace.name),
-            cap: workspace.cap,
-            when_full: workspace.when_full,
-            sync: config.spool.sync,
-            seal_after: config.spool.seal_after,
-            segment: config.spool.segment,
-        };
-        let queue = Queue::open(settings, tally.clone())?;
+        queue.limit(workspace.cap, workspace.when_full);
         let report = Report::default();
         let tended = queue.clone();
         self.tenders.spawn(&workspace.name, async move { tended.tend().await });
@@ -189,6 +196,18 @@ impl Workspaces {
         self.couriers.end(LONGEST_END).await;
         self.tenders.end(Duration::ZERO).await;
     }
+}
+
+fn open_queue(config: &Config, workspace: &Workspace, shared: &Shared) -> Result<Queue, StartError> {
+    let settings = QueueSettings {
+        folder: config.spool.folder.join(&workspace.name),
+        cap: workspace.cap,
+        when_full: workspace.when_full,
+        sync: config.spool.sync,
+        seal_after: config.spool.seal_after,
+        segment: config.spool.segment,
+    };
+    Ok(Queue::open(settings, shared.counters.workspace(&workspace.name))?)
 }
 
 /// What one courier's task needs.

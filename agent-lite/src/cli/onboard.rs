@@ -1,9 +1,8 @@
 //! `agent-lite onboard`: makes this agent known to a workspace and writes the configuration.
 
-use std::fs;
+mod files;
+
 use std::io::Read;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,11 +25,15 @@ use agent_lite::upload::onboarding::Onboarding;
 use agent_lite::upload::roots::Roots;
 use anyhow::Context;
 use anyhow::anyhow;
-use anyhow::bail;
 use common::document::Source;
 use common::secret::Secret;
 use serde::Deserialize;
 
+use self::files::LARGEST_FILE;
+use self::files::Staged;
+use self::files::read;
+use self::files::read_if_there;
+use self::files::write;
 use super::runtime;
 
 /// Exit codes of the legacy tool: a bad option, a missing key, trouble with files.
@@ -39,8 +42,6 @@ const NO_KEY: u8 = 3;
 const INTERNAL: u8 = 30;
 /// The public cloud's domain.
 const USUAL_DOMAIN: &str = "opinsights.azure.com";
-/// Largest key, pairing or onboarding file, in bytes: 1 MiB.
-const LARGEST_FILE: u64 = 1024 * 1024;
 /// How long the one request may take.
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -59,7 +60,8 @@ pub(super) struct Arguments {
     /// Domain of the workspace's cloud [default: opinsights.azure.com]
     #[arg(short = 'd', long)]
     domain: Option<String>,
-    /// The gateway: [https://|http://][user:password@]host[:port]; several in order
+    /// The gateway: [https://|http://][user:password@]host[:port]; several in order. A password here is seen by
+    /// everybody who lists processes: prefer --pairing
     #[arg(short = 'p', long = "proxy", value_name = "PROXY")]
     proxies: Vec<String>,
     /// The file that `la-gateway pair` wrote: gateway, password and its CA
@@ -161,34 +163,6 @@ fn try_onboard(file: &Path, what: &Arguments) -> Result<(), Failure> {
     }
     println!("{}: written; start agent-lite, or reload it with SIGHUP", file.display());
     Ok(())
-}
-
-/// The paired gateways' roots beside their place: they take it when the service has said yes, else they go.
-struct Staged {
-    beside: PathBuf,
-    place: PathBuf,
-}
-
-impl Staged {
-    fn write(config: &Path, pem: &str) -> anyhow::Result<Self> {
-        let place = config.with_file_name("gateway-ca.pem");
-        let beside = config.with_file_name(format!("gateway-ca.pem.{}.new", std::process::id()));
-        let staged = Self { beside, place };
-        write(&staged.beside, pem, 0o644)?;
-        Ok(staged)
-    }
-
-    fn take_place(self) -> anyhow::Result<()> {
-        fs::rename(&self.beside, &self.place)
-            .with_context(|| format!("cannot write {}", self.place.display()))
-    }
-}
-
-impl Drop for Staged {
-    fn drop(&mut self) {
-        // Where it took its place there is nothing to remove.
-        let _ = fs::remove_file(&self.beside);
-    }
 }
 
 fn request(config: &Config, machine: &Machine, plan: &Plan) -> Result<Onboarded, Failure> {
@@ -310,39 +284,6 @@ impl Legacy {
             domain: find("URL_TLD"),
         }
     }
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    let size = fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
-    if size > LARGEST_FILE {
-        bail!("{} is larger than 1 MiB", file.display());
-    }
-    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
-}
-
-fn read_if_there(file: &Path) -> anyhow::Result<String> {
-    if file.exists() { read(file) } else { Ok(String::new()) }
-}
-
-/// Replaces a file in one step; one that is there keeps its mode.
-fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
-    let written = || -> std::io::Result<()> {
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-        let before = fs::metadata(&real).ok().map(|metadata| metadata.permissions());
-        let mut name = real.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.new", std::process::id()));
-        let new = real.with_file_name(name);
-        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-        out.write_all(text.as_bytes())?;
-        if let Some(before) = before {
-            out.set_permissions(before)?;
-        }
-        out.sync_all()?;
-        fs::rename(&new, &real)
-    };
-    written().with_context(|| format!("cannot write {}", file.display()))
 }
 
 #[cfg(test)]

@@ -13,6 +13,10 @@ use agent_lite::config::settings::Config;
 use agent_lite::events::Event;
 use agent_lite::events::say;
 use anyhow::Context;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::setrlimit;
 use sd_notify::NotifyState;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
@@ -24,9 +28,13 @@ use super::EX_CONFIG;
 use super::log;
 use super::runtime;
 
+/// Most files that are open at once, if the system lets.
+const MOST_OPEN_FILES: u64 = 65_536;
+
 /// Runs the agent until it is told to stop.
 pub(super) fn run(file: &Path, config: Config, machine: Machine) -> anyhow::Result<ExitCode> {
     log::start(config.log);
+    raise_limits();
     let runtime = runtime().context("cannot start")?;
     let outcome = runtime.block_on(async {
         let signals = Signals::new().context("cannot receive signals")?;
@@ -55,6 +63,17 @@ pub(super) fn run(file: &Path, config: Config, machine: Machine) -> anyhow::Resu
                 StartError::Disk { .. } | StartError::Spool(_) => ExitCode::FAILURE,
             })
         }
+    }
+}
+
+/// Takes as many open files as the system lets: each watched file and each connection is one, and without one the
+/// queue cannot be written.
+fn raise_limits() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(MOST_OPEN_FILES, |most| most.min(MOST_OPEN_FILES));
+    if limit.current.is_some_and(|current| current < most) {
+        // Where this fails the limit is what it was.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit });
     }
 }
 

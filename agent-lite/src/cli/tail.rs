@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use agent_lite::agent::control::TailLine;
 use agent_lite::config::settings::Config;
+use agent_lite::events::OneLine;
 
 use super::socket::Conversation;
 
@@ -27,6 +28,8 @@ pub(super) fn tail(
             true => serde_json::to_string(&line)?,
             false => shown(&line),
         };
+        // A record can hold anything; the terminal obeys none of it.
+        let text = OneLine(text);
         if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
             break;
         }

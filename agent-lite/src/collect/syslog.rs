@@ -103,7 +103,12 @@ pub async fn run(settings: SyslogSettings, context: Context, inlet: Inlet, stop:
     for address in udp.chain(tcp).chain(unix) {
         tasks.spawn(Arc::clone(&source).keep(address));
     }
-    while tasks.join_next().await.is_some() {}
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err_and(|error| error.is_panic()) {
+            let detail = "a listener broke off: this is a mistake in agent-lite, please report it, and restart the agent";
+            say(Event::SourceFailed, &context.name, detail);
+        }
+    }
 }
 
 impl Source {

@@ -6,8 +6,8 @@ use toml_edit::Item;
 use toml_edit::Table;
 use toml_edit::value;
 
-/// What is to stand in the configuration afterwards.
-#[derive(Clone, Debug, Default)]
+/// What is to stand in the configuration afterwards. Passwords are in it, so it has no `Debug`.
+#[derive(Clone, Default)]
 pub struct Changes {
     /// The gateways, if they are to be others.
     pub proxies: Option<Vec<String>>,
@@ -28,9 +28,14 @@ pub struct Changes {
 /// The file is not one that can be edited.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// No TOML.
-    #[error("{0}")]
-    Toml(#[from] toml_edit::TomlError),
+    /// No TOML. What stands in the line is not shown: it may be a password.
+    #[error("line {line}: {what}")]
+    Toml {
+        /// The line, from 1 on.
+        line: usize,
+        /// What is wrong there.
+        what: String,
+    },
     /// Something else stands where a table must.
     #[error("`{0}` must be a table, as in `[{0}]`")]
     NoTable(String),
@@ -38,7 +43,7 @@ pub enum EditError {
 
 /// Returns the text of a configuration with the changes.
 pub fn edited(text: &str, changes: &Changes) -> Result<String, EditError> {
-    let mut document: DocumentMut = text.parse()?;
+    let mut document: DocumentMut = text.parse().map_err(|error| unreadable(text, &error))?;
     if let Some(proxies) = &changes.proxies {
         let gateway = table(document.as_table_mut(), "gateway")?;
         gateway.insert("proxies", value(proxies.iter().collect::<Array>()));
@@ -62,6 +67,14 @@ pub fn edited(text: &str, changes: &Changes) -> Result<String, EditError> {
     workspace.insert("domain", value(&changes.domain));
     workspace.remove("cloud");
     Ok(document.to_string())
+}
+
+fn unreadable(text: &str, error: &toml_edit::TomlError) -> EditError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    EditError::Toml {
+        line: 1 + before.matches('\n').count(),
+        what: error.message().trim().replace('\n', "; "),
+    }
 }
 
 /// Returns the name the workspace has already, else `main` for the first, else one of its ID.
@@ -123,5 +136,15 @@ mod tests {
         let after = edited(before, &Changes { proxies: None, ..changes() }).unwrap();
         assert!(after.contains("kept") && after.contains("[workspace.w-aaaaaaaa]"), "{after}");
         assert!(edited("gateway = 1\n", &changes()).unwrap_err().to_string().contains("[gateway]"));
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_shows_no_password() {
+        for text in
+            ["\n[gateway]\nproxies = [\"http://u:hunter2@gw\" x]\n", "\n\nproxies = \"http://u:hunter2@gw\n"]
+        {
+            let error = edited(text, &changes()).unwrap_err().to_string();
+            assert!(error.starts_with("line 3: ") && !error.contains("hunter2"), "{error}");
+        }
     }
 }

@@ -82,11 +82,14 @@ impl Index {
 
     /// Returns the segment to drop: the oldest that is not being sent, else the one that is.
     pub(super) fn victim(&self) -> Option<Entry> {
+        self.free_victim().or_else(|| self.handed.and_then(|number| self.find(number)))
+    }
+
+    /// Returns the oldest that is not being sent.
+    pub(super) fn free_victim(&self) -> Option<Entry> {
         let free =
             |row: &VecDeque<Entry>| row.iter().find(|entry| Some(entry.number) != self.handed).copied();
-        let oldest =
-            [free(&self.urgent), free(&self.normal)].into_iter().flatten().min_by_key(|entry| entry.number);
-        oldest.or_else(|| self.handed.and_then(|number| self.find(number)))
+        [free(&self.urgent), free(&self.normal)].into_iter().flatten().min_by_key(|entry| entry.number)
     }
 
     /// Returns the oldest segment.

@@ -17,6 +17,7 @@ use super::settings::QueueSettings;
 use super::settings::QueueState;
 use super::settings::Receipt;
 use super::settings::SpoolError;
+use super::settings::WhenFull;
 use super::store::Store;
 use super::sync::AGAIN;
 use super::sync::Plan;
@@ -64,6 +65,16 @@ impl Queue {
             tender: Notify::new(),
             _lock: lock,
         })))
+    }
+
+    /// Takes another cap and another way when it is full. Records that are too many then go, or wait, with the
+    /// next append; what is set aside keeps the bound of the beginning.
+    pub fn limit(&self, cap: u64, when_full: WhenFull) {
+        let mut store = self.0.store();
+        (store.settings.cap, store.settings.when_full) = (cap, when_full);
+        store.settings.segment = store.settings.segment.min(cap / 4);
+        drop(store);
+        self.0.freed.notify_waiters();
     }
 
     /// Writes records. When this returns the kernel has them: a crash of the agent loses nothing any more.

@@ -139,18 +139,15 @@ impl Store {
         self.flow.refused || !self.doomed.is_empty()
     }
 
-    /// Drops the oldest segment; says whether there was one.
+    /// Drops the oldest segment; says whether there was one. The one that is being sent is the last to go: it may
+    /// arrive all the same, and would be counted as lost.
     pub(super) fn drop_oldest(&mut self, victims: Victims) -> io::Result<bool> {
-        let (entry, name) = match (self.index.victim(), victims) {
-            (Some(entry), _) => (entry, self.sealed_name(entry)),
-            (None, Victims::Sealed) => return Ok(false),
-            (None, Victims::All) => {
-                let unsealed = self.sealing.iter().chain(&self.open);
-                let Some(entry) = unsealed.map(|open| open.entry).min_by_key(|entry| entry.number) else {
-                    return Ok(false);
-                };
-                (entry, layout::open(entry.number, self.index.table(entry.table)))
-            }
+        let unsealed = self.sealing.iter().chain(&self.open).map(|open| open.entry);
+        let unsealed = unsealed.min_by_key(|entry| entry.number).filter(|_| victims == Victims::All);
+        let (entry, name) = match (self.index.free_victim(), unsealed, self.index.victim()) {
+            (Some(entry), ..) | (None, None, Some(entry)) => (entry, self.sealed_name(entry)),
+            (None, Some(entry), _) => (entry, layout::open(entry.number, self.index.table(entry.table))),
+            (None, None, None) => return Ok(false),
         };
         self.remove_file(&name)?;
         let delivered = self.forget(entry);

@@ -39,6 +39,9 @@ pub use self::verdict::verdict;
 /// the two numbers that are called so.
 pub const LARGEST_BODY: usize = 1_000_000;
 
+/// Most bytes of an answer that are kept where nothing else is said: 64 KiB.
+pub const LARGEST_ANSWER: usize = 64 * 1024;
+
 /// A request that is ready to be sent through a gateway. Queries and bodies may hold secrets: `Debug` shows neither.
 pub struct Outgoing {
     /// The origin; its port is 443 in the real world.
@@ -48,6 +51,8 @@ pub struct Outgoing {
     pub request: http::Request<Bytes>,
     /// Whether the client certificate of the agent is shown.
     pub certificate: ClientCertificate,
+    /// Most bytes of the answer's body that are kept; most have [`LARGEST_ANSWER`].
+    pub largest_answer: usize,
 }
 
 /// Whether a TLS client certificate is shown.
@@ -110,6 +115,22 @@ impl WorkspaceEndpoints {
     /// Returns the host that takes data.
     pub fn ods(&self) -> &HostPort {
         &self.ods
+    }
+
+    /// Returns whether a blob of this workspace may lie at a host: a storage account of the same cloud. Of a cloud that
+    /// is not known only the form of the name is (oms-protocol, section 9).
+    fn may_have_blobs(&self, host: &HostName) -> bool {
+        let suffix = match self.domain.as_str() {
+            "opinsights.azure.com" => "core.windows.net",
+            "opinsights.azure.us" => "core.usgovcloudapi.net",
+            "opinsights.azure.cn" => "core.chinacloudapi.cn",
+            _ => "",
+        };
+        let account = host.as_str().split_once(".blob.");
+        account.is_some_and(|(account, rest)| {
+            let known = suffix.is_empty() && rest.starts_with("core.") || rest == suffix;
+            known && !account.contains('.')
+        })
     }
 
     /// Returns whether a host belongs to the same domain.

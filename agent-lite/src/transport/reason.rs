@@ -1,10 +1,10 @@
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
+use super::LARGEST_ANSWER;
+
 /// Most characters of a service's own words that are passed on.
 const LONGEST_REASON: usize = 300;
-/// Most bytes of an answer that are looked at.
-const LARGEST_ANSWER: usize = 64 * 1024;
 
 /// Returns what a service says about a failure: `<Reason>` of XML, or the code and message of JSON. It is for a
 /// person: short, and without control characters.

@@ -11,6 +11,7 @@ use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
 
 use super::ClientCertificate;
+use super::LARGEST_ANSWER;
 use super::Outgoing;
 
 /// All but the unreserved characters of RFC 3986.
@@ -22,7 +23,12 @@ impl Outgoing {
         let mut request = Request::new(Bytes::new());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::from(path);
-        Self { host: host.clone(), request, certificate }
+        Self { host: host.clone(), request, certificate, largest_answer: LARGEST_ANSWER }
+    }
+
+    /// Sets how much of the answer is kept.
+    pub(super) fn largest_answer(self, bytes: usize) -> Self {
+        Self { largest_answer: bytes, ..self }
     }
 
     /// Makes it a PUT.

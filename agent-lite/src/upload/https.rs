@@ -34,8 +34,6 @@ use crate::upload::https::connection::Unanswered;
 use crate::upload::identity::Identity;
 use crate::upload::roots::Roots;
 
-/// Most bytes of an answer's body that are kept; the rest is cut off and the connection ends there.
-pub const LARGEST_ANSWER: usize = 64 * 1024;
 /// How long a connection without a request stays open.
 pub const IDLE: Duration = Duration::from_secs(120);
 /// Most connections of one workspace; the hosts of blobs vary.
@@ -51,7 +49,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// All fields of the head.
     pub headers: HeaderMap,
-    /// The body before any `Content-Encoding`, at most [`LARGEST_ANSWER`] bytes of it.
+    /// The body before any `Content-Encoding`, at most [`Outgoing::largest_answer`] bytes of it; the rest was cut off
+    /// and the connection ended there.
     pub body: Bytes,
     /// The origin's clock when it answered.
     pub date: Option<SystemTime>,
@@ -76,14 +75,14 @@ impl Channel {
         let ends = Instant::now() + limit;
         let request = self.complete(outgoing);
         if let Some(mut kept) = self.kept.take() {
-            match kept.send(request.clone(), ends).await {
+            match kept.send(request.clone(), outgoing.largest_answer, ends).await {
                 Ok(answer) => return Ok(self.keep(kept, answer)),
                 Err(Unanswered::Unwritten) => {}
                 Err(Unanswered::Failed(error)) => return Err(error),
             }
         }
         let mut fresh = Connection::open(&self.gateways, &self.origin, &self.tls, ends).await?;
-        match fresh.send(request, ends).await {
+        match fresh.send(request, outgoing.largest_answer, ends).await {
             Ok(answer) => Ok(self.keep(fresh, answer)),
             Err(Unanswered::Failed(error)) => Err(error),
             Err(Unanswered::Unwritten) => Err(SendError::closed_at_once(&self.origin)),

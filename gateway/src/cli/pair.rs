@@ -11,6 +11,7 @@ use anyhow::Context;
 use anyhow::anyhow;
 use anyhow::bail;
 use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::proxy_url::ProxyUrl;
 use common::secret::Secret;
@@ -117,7 +118,8 @@ fn address(listener: &Listener, named: Option<&str>) -> anyhow::Result<String> {
     }
 }
 
-/// Returns the certificates that vouch for the listener, as PEM.
+/// Returns the certificates that vouch for the listener, as PEM. Nothing else of the file is passed on: many keep the
+/// key beside the certificate.
 fn ca(named: Option<&Path>, certificate: &Path) -> anyhow::Result<String> {
     let file = named.unwrap_or(certificate);
     let size = fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
@@ -140,7 +142,19 @@ fn ca(named: Option<&Path>, certificate: &Path) -> anyhow::Result<String> {
             file.display()
         );
     }
-    Ok(text)
+    Ok(ders.iter().map(|der| pem_of(der)).collect())
+}
+
+fn pem_of(der: &[u8]) -> String {
+    let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for (at, character) in STANDARD.encode(der).chars().enumerate() {
+        if at > 0 && at % 64 == 0 {
+            text.push('\n');
+        }
+        text.push(character);
+    }
+    text.push_str("\n-----END CERTIFICATE-----\n");
+    text
 }
 
 fn password() -> anyhow::Result<Secret> {
@@ -161,7 +175,7 @@ fn text(name: &str, proxy: &str, ca: Option<&str>) -> String {
          # `agent-lite onboard --pairing`.\n[gateway]\nproxies = [\"{proxy}\"]\n"
     );
     if let Some(ca) = ca {
-        text.push_str(&format!("ca_pem = \"\"\"\n{}\n\"\"\"\n", ca.trim_end().replace(['\\', '"'], "")));
+        text.push_str(&format!("ca_pem = \"\"\"\n{ca}\"\"\"\n"));
     }
     text
 }

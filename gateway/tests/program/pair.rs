@@ -76,3 +76,24 @@ fn with_tls_the_file_holds_the_certificates_that_vouch_for_the_gateway() {
     let done = pair(&folder, &["--output", "again.toml"]);
     assert!(done.code == 1 && done.err.contains("gw.crt"), "{done:?}");
 }
+
+#[test]
+fn a_key_that_stands_beside_the_certificate_is_not_given_to_the_machine() {
+    let listener = "address = \"10.0.0.5:8443\"\ntls = { certificate = \"gw.pem\", key = \"gw.pem\" }";
+    let folder = folder(&CONFIG.replace("address = \"10.0.0.5:8080\"", listener));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let own =
+        rcgen::CertificateParams::new(vec!["gw.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    folder.write("gw.pem", &format!("{}# \"\"\" \u{1}\n{}", key.serialize_pem(), own.pem()));
+    assert_eq!(pair(&folder, &[]).code, 0);
+    let text = folder.read("edge7.toml");
+    assert!(
+        !text.contains("PRIVATE KEY") && !text.contains(key.serialize_pem().lines().nth(1).unwrap()),
+        "{text}"
+    );
+    let read: toml::Table = toml::from_str(&text).unwrap();
+    assert!(
+        read["gateway"]["ca_pem"].as_str().unwrap().contains(own.pem().lines().nth(1).unwrap()),
+        "{text}"
+    );
+}

@@ -14,6 +14,7 @@ use super::identity::Head;
 use super::identity::Identity;
 use super::identity::Mark;
 use super::inflate::Inflating;
+use super::links;
 use crate::parse::lines::Discard;
 use crate::parse::lines::Units;
 
@@ -118,7 +119,7 @@ impl Entry {
             return false;
         }
         let mut head = Vec::new();
-        let read = identity::open(path).and_then(|(file, _)| identity::read_at(&file, 0, HEAD, &mut head));
+        let read = links::open(path).and_then(|(file, _)| identity::read_at(&file, 0, HEAD, &mut head));
         read.is_ok() && !self.raw.is_of(&head)
     }
 

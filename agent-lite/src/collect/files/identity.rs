@@ -3,15 +3,11 @@
 
 use std::fs::File;
 use std::fs::Metadata;
-use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
 use ring::digest;
-use rustix::fs::OFlags;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -92,20 +88,6 @@ impl Mark {
         let Some(into) = bytes.get_mut(..self.length) else { return false };
         let Some(from) = self.at.checked_sub(self.length as u64) else { return false };
         self.length == 0 || (file.read_exact_at(into, from).is_ok() && self.is_of(into))
-    }
-}
-
-/// Opens a file for reading if it is a regular one. A pipe or device in its place is neither waited for nor read.
-pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
-    let metadata = file.metadata()?;
-    match metadata.is_file() {
-        true => Ok((file, metadata)),
-        false => Err(io::Error::other("it is no regular file")),
     }
 }
 

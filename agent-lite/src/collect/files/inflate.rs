@@ -26,6 +26,10 @@ pub(super) struct Inflating {
     ended: bool,
 }
 
+/// Bytes of compressed data in which something must be: a file of nothing but empty members would be read through at
+/// once.
+const MOST_FRUITLESS: u64 = 1024 * 1024;
+
 /// What a turn gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inflated {
@@ -42,20 +46,31 @@ pub(super) enum Inflated {
 struct Cursor {
     file: File,
     at: u64,
+    /// Bytes that were read since something came out.
+    fruitless: u64,
+}
+
+impl Cursor {
+    fn new(file: &File) -> io::Result<Self> {
+        Ok(Self { file: file.try_clone()?, at: 0, fruitless: 0 })
+    }
 }
 
 impl Read for Cursor {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.fruitless >= MOST_FRUITLESS {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "there is nothing in 1 MiB of it"));
+        }
         let count = self.file.read_at(into, self.at)?;
         self.at += count as u64;
+        self.fruitless += count as u64;
         Ok(count)
     }
 }
 
 impl Inflating {
     pub(super) fn new(file: &File) -> io::Result<Self> {
-        let cursor = Cursor { file: file.try_clone()?, at: 0 };
-        let decoder = MultiGzDecoder::new(BufReader::with_capacity(INPUT, cursor));
+        let decoder = MultiGzDecoder::new(BufReader::with_capacity(INPUT, Cursor::new(file)?));
         Ok(Self { decoder, at: 0, bytes: Vec::new(), ended: false })
     }
 
@@ -78,6 +93,7 @@ impl Inflating {
             let count = self.decoder.read(self.bytes.get_mut(begins..).unwrap_or_default());
             self.bytes.truncate(begins + *count.as_ref().unwrap_or(&0));
             let count = count?;
+            self.decoder.get_mut().get_mut().fruitless = 0;
             self.ended = count == 0;
             budget = budget.saturating_sub(count.max(1));
         }
@@ -95,10 +111,45 @@ pub(super) fn is_compressed(head: &[u8]) -> bool {
 /// Returns the beginning of the content and, modulo 2³², its length as the last member says (RFC 1952, `ISIZE`).
 pub(super) fn peek(file: &File, size: u64) -> io::Result<(Vec<u8>, u32)> {
     let mut head = Vec::new();
-    MultiGzDecoder::new(BufReader::with_capacity(4096, Cursor { file: file.try_clone()?, at: 0 }))
+    MultiGzDecoder::new(BufReader::with_capacity(4096, Cursor::new(file)?))
         .take(HEAD as u64)
         .read_to_end(&mut head)?;
     let mut length = [0; 4];
     file.read_exact_at(&mut length, size.saturating_sub(4))?;
     Ok((head, u32::from_le_bytes(length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_file_of_empty_members_is_not_read_through() {
+        let empty = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()).finish().unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&empty.repeat(2 * MOST_FRUITLESS as usize / empty.len())).unwrap();
+        let size = file.metadata().unwrap().len();
+        assert_eq!(peek(&file, size).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let read = Inflating::new(&file).unwrap().read(0, 10, &mut Vec::new());
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn much_that_is_hard_to_compress_is_read_to_its_end() {
+        let mut noise: u32 = 1;
+        let bytes: Vec<u8> = (0..3 * MOST_FRUITLESS)
+            .map(|_| {
+                noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (noise >> 24) as u8
+            })
+            .collect();
+        let mut encoder =
+            flate2::write::GzEncoder::new(tempfile::tempfile().unwrap(), flate2::Compression::fast());
+        encoder.write_all(&bytes).unwrap();
+        let mut inflating = Inflating::new(&encoder.finish().unwrap()).unwrap();
+        let mut all = Vec::new();
+        while inflating.read(all.len() as u64, WINDOW, &mut all).unwrap() != Inflated::Last {}
+        assert!(all == bytes);
+    }
 }

@@ -10,12 +10,14 @@
 mod entry;
 mod identity;
 mod inflate;
+mod links;
 mod positions;
 mod reader;
 mod scan;
 mod sort;
 mod troubles;
 mod turn;
+mod walk;
 mod watch;
 
 use std::path::PathBuf;

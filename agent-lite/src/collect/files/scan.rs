@@ -12,6 +12,10 @@ use std::time::SystemTime;
 
 use super::identity::Identity;
 use super::identity::is_derived;
+use super::walk::Budget;
+use super::walk::Go;
+use super::walk::TooMuch;
+use super::walk::walk;
 
 /// Most files that are read at once (as Azure Monitor's limit of custom logs); the newest are.
 pub(super) const MOST_FILES: usize = 500;
@@ -52,28 +56,32 @@ impl Found {
 /// Looks at every path that a pattern finds.
 pub(super) fn scan(patterns: &[String]) -> Seen {
     let mut seen = Seen::default();
-    let mut paths = 0;
+    let (mut paths, mut budget) = (0, Budget::new());
     for pattern in patterns {
         seen.base(pattern);
-        let found = match glob::glob(pattern) {
-            Ok(found) => found,
-            Err(error) => {
-                seen.trouble(pattern.clone(), format!("it is no pattern: {error}"));
-                continue;
-            }
-        };
-        for path in found {
-            paths += 1;
-            if paths > MOST_PATHS {
-                let text = format!("patterns find more than {MOST_PATHS} paths: make them narrower");
-                seen.trouble(pattern.clone(), text);
-                break;
-            }
+        let folders_expected = pattern.ends_with("**");
+        let walked = walk(pattern, &mut budget, |path| {
             match path {
-                Ok(path) => seen.path(path, pattern.ends_with("**")),
-                Err(error) => seen.trouble(error.path().display().to_string(), error.error().to_string()),
+                Ok(path) => {
+                    paths += 1;
+                    if paths > MOST_PATHS {
+                        return Go::No;
+                    }
+                    seen.path(path, folders_expected);
+                }
+                Err((path, error)) => seen.trouble(path.display().to_string(), error.to_string()),
             }
-        }
+            Go::On
+        });
+        let text = match walked {
+            Err(error) => format!("it is no pattern: {error}"),
+            Ok(Err(TooMuch)) => "its folders hold too many entries to look at: make it narrower".to_owned(),
+            Ok(Ok(())) if paths > MOST_PATHS => {
+                format!("patterns find more than {MOST_PATHS} paths: make them narrower")
+            }
+            Ok(Ok(())) => continue,
+        };
+        seen.trouble(pattern.clone(), text);
     }
     seen.limit();
     seen

@@ -16,6 +16,7 @@ use super::identity::Head;
 use super::identity::Identity;
 use super::identity::Mark;
 use super::inflate;
+use super::links;
 use super::reader::Reader;
 
 /// How long a file that looks like a copy must have been quiet before it is judged by its length.
@@ -99,7 +100,7 @@ impl Reader {
     pub(super) fn open(&self, entry: &mut Entry, now: Instant) -> io::Result<Vec<u8>> {
         if entry.handle.is_none() {
             let Some(place) = &entry.place else { return Ok(Vec::new()) };
-            let (file, metadata) = identity::open(place)?;
+            let (file, metadata) = links::open(place)?;
             if Identity::of(&metadata) != entry.id {
                 return Ok(Vec::new());
             }

@@ -72,7 +72,13 @@ impl Reader {
             }
         }
         if entry.size < entry.position && !entry.gzip {
-            return Ok(Turn::Parted);
+            // More may have been read than was there when it was looked at.
+            if let Some(file) = &entry.handle {
+                entry.resize(file.metadata()?.len(), now);
+            }
+            if entry.size < entry.position {
+                return Ok(Turn::Parted);
+            }
         }
         self.learn_head(entry)?;
         let Some(carry) = self.carry(entry) else { return Ok(Turn::Idle) };

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use socket2::Domain;
 use socket2::Protocol;
 use socket2::Socket;
@@ -155,8 +158,20 @@ pub(super) fn unix(path: &Path) -> io::Result<UnixSocket> {
     socket.set_nonblocking(true)?;
     let identity = identity(path)?;
     let bound = UnixSocket { socket, path: path.to_owned(), identity };
-    fs::set_permissions(path, fs::Permissions::from_mode(0o666))?;
+    open_to_all(path)?;
     Ok(bound)
+}
+
+/// Lets everybody write to a socket. The folder may be another user's: what he puts in its place meanwhile is no
+/// socket, or a link, and stays as it is.
+fn open_to_all(path: &Path) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let held = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !held.metadata()?.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "somebody put something else there"));
+    }
+    let held = format!("/proc/self/fd/{}", held.as_raw_fd());
+    fs::set_permissions(held, fs::Permissions::from_mode(0o666))
 }
 
 impl UnixSocket {
@@ -176,4 +191,24 @@ impl Drop for UnixSocket {
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     let found = fs::symlink_metadata(path)?;
     Ok((found.dev(), found.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_socket_is_opened_to_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link, real) =
+            (folder.path().join("file"), folder.path().join("link"), folder.path().join("real"));
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(open_to_all(&file).is_err() && open_to_all(&link).is_err());
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+        let _socket = UnixDatagram::bind(&real).unwrap();
+        open_to_all(&real).unwrap();
+        assert_eq!(fs::metadata(&real).unwrap().mode() & 0o777, 0o666);
+    }
 }

@@ -25,6 +25,25 @@ fn the_oldest_records_make_room_and_are_counted_and_the_cap_is_exact() {
 }
 
 #[test]
+fn a_queue_that_is_used_takes_another_cap_and_another_way_when_it_is_full() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = QueueSettings { cap: 1000, segment: 150, ..settings(folder.path()) };
+    let (queue, tally) = open(&settings);
+    for number in 0..30 {
+        queue.append(&Table::Syslog, &records([number])).unwrap();
+    }
+    settle(&queue);
+    queue.limit(600, WhenFull::Block);
+    assert!(matches!(queue.append(&Table::Syslog, &records([30])), Err(AppendError::Full)));
+    assert!(losses(&tally).is_empty());
+    queue.limit(600, WhenFull::DropOldest);
+    queue.append(&Table::Syslog, &records([30])).unwrap();
+    assert!(on_disk(&settings).0 <= 600);
+    let left = drain(&queue).remove(&Table::Syslog).unwrap();
+    assert_eq!(left, (tally.losses.count(Loss::Dropped) as i64..31).collect::<Vec<_>>());
+}
+
+#[test]
 fn the_segment_that_is_being_sent_is_dropped_after_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let cap = 3 * (HEAD + FRAME);
@@ -39,6 +58,23 @@ fn the_segment_that_is_being_sent_is_dropped_after_the_others() {
     settle(&queue);
     assert_eq!(drain(&queue)[&Table::Syslog], [1, 3, 4]);
     assert_eq!(losses(&tally), [(Loss::Dropped, 1)]);
+}
+
+#[test]
+fn what_is_being_sent_outlives_what_the_disk_does_not_have_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let cap = 3 * (HEAD + FRAME);
+    let settings = QueueSettings { cap, segment: 64, ..settings(folder.path()) };
+    let (queue, tally) = open(&settings);
+    queue.append(&Table::Syslog, &records([1])).unwrap();
+    settle(&queue);
+    assert_eq!(load(&queue.peek().unwrap()).0, [1]);
+    for number in 2..8 {
+        queue.append(&Table::Syslog, &records([number])).unwrap();
+    }
+    let left = drain(&queue).remove(&Table::Syslog).unwrap();
+    assert_eq!((left.first(), left.last()), (Some(&1), Some(&7)));
+    assert_eq!(losses(&tally), [(Loss::Dropped, 7 - left.len() as u64)]);
 }
 
 #[test]

@@ -22,8 +22,8 @@ use crate::transport::request::path;
 use crate::transport::sign::hex_hash;
 use crate::transport::times::compact_day;
 
-/// Largest answer that is read: 8 MiB.
-const LARGEST_REPLY: usize = 8 * 1024 * 1024;
+/// Largest answer that is read: 4 MiB, the names of all blocks of a full blob and more.
+const LARGEST_REPLY: usize = 4 * 1024 * 1024;
 /// Most blocks of a blob (Azure Storage, scale targets of Blob storage).
 const MOST_BLOCKS: usize = 50_000;
 /// Longest name of a block in base64: 64 bytes before (Azure Storage, Put Block).
@@ -69,6 +69,7 @@ pub fn blob_uri(
     });
     data(workspace, "/ContainerService.svc/GetBlobUploadUri", agent, request_id)
         .field("x-ms-client-request-retry-count", itoa::Buffer::new().format(retries))
+        .largest_answer(LARGEST_REPLY)
         .body(Bytes::from(body.to_string()))
 }
 
@@ -91,6 +92,11 @@ pub enum BlobError {
     /// The place is not one to use.
     #[error("the answer's `Uri` is not an `https` URL with a signature")]
     Uri,
+    /// The place is none of this cloud's.
+    #[error(
+        "the answer's `Uri` leads to a host that is no blob storage of this cloud, so nothing is sent there"
+    )]
+    Host,
     /// The blob is full.
     #[error("the blob has as many blocks as one can have; a new one begins tomorrow")]
     Full,
@@ -107,8 +113,8 @@ struct Reply {
 }
 
 impl BlobPlace {
-    /// Reads the answer to [`blob_uri`].
-    pub fn parse(body: &[u8]) -> Result<Self, BlobError> {
+    /// Reads the answer to [`blob_uri`]. Whoever answers chooses neither any host nor any port behind the gateway.
+    pub fn parse(body: &[u8], workspace: &WorkspaceEndpoints) -> Result<Self, BlobError> {
         if body.len() > LARGEST_REPLY {
             return Err(BlobError::Form);
         }
@@ -124,6 +130,9 @@ impl BlobPlace {
         let (Some(host), Some(signature)) = (https_host(&uri), uri.query()) else {
             return Err(BlobError::Uri);
         };
+        if host.port() != 443 || !workspace.may_have_blobs(host.name()) {
+            return Err(BlobError::Host);
+        }
         Ok(Self {
             host,
             path: uri.path().to_owned(),
@@ -145,10 +154,7 @@ impl BlobPlace {
 
     /// Returns the URL without its signature.
     fn url(&self) -> String {
-        match self.host.port() {
-            443 => format!("https://{}{}", self.host.name(), self.path),
-            port => format!("https://{}:{port}{}", self.host.name(), self.path),
-        }
+        format!("https://{}{}", self.host.name(), self.path)
     }
 
     fn put(&self, operation: &str, agent: &Agent, request_id: Uuid) -> Outgoing {

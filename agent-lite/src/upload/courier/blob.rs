@@ -47,7 +47,7 @@ impl Upload<'_> {
         let (workspace, agent, log) = (self.workspace, self.agent, &self.log);
         let asked = blob_uri(workspace, agent, log, now(), Uuid::new_v4(), retries);
         let answer = self.call(channels, &asked).await?;
-        let place = BlobPlace::parse(&answer.body).map_err(|error| no_place(&error))?;
+        let place = BlobPlace::parse(&answer.body, workspace).map_err(|error| no_place(&error))?;
         let block = Uuid::new_v4();
         let body = parcel.body.clone();
         self.call(channels, &put_block(&place, agent, block, body, Uuid::new_v4())).await?;

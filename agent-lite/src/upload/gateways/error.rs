@@ -137,6 +137,10 @@ impl fmt::Display for GatewayNote {
 }
 
 impl GatewayNote {
+    fn says(&self, word: &str) -> bool {
+        self.proxy_status.as_ref().is_some_and(|status| status.contains(word))
+    }
+
     /// Reads the fields in the head of an answer; what is no text is not there.
     pub(super) fn read(head: &[u8]) -> Self {
         let mut note = Self::default();
@@ -244,6 +248,8 @@ impl GatewayReason {
             Self::Status(502..=504, _) => {
                 "look at the gateway's log: it cannot reach the target by its name servers, the internet or a proxy above it"
             }
+            // So answers la-gateway at a listener that speaks nothing but TLS.
+            Self::Status(400, note) if note.says("not_http") => Self::WantsTls.what_to_change(),
             Self::Status(..) | Self::Garbage => {
                 "look whether host and port in the proxy value are the gateway's"
             }
@@ -259,7 +265,7 @@ fn tls_change(trouble: &TlsTrouble) -> &'static str {
         TlsTrouble::NotTls => {
             "write http:// instead of https:// in the proxy value, or switch on TLS at the gateway"
         }
-        TlsTrouble::UnknownIssuer { .. } => {
+        TlsTrouble::UnknownIssuer { .. } | TlsTrouble::OtherKey { .. } => {
             "set the gateway's `ca` to a file with the authority that signed its certificate"
         }
         TlsTrouble::WrongName { .. } => {

@@ -38,7 +38,9 @@ async fn every_answer_has_a_reason_of_its_own_and_a_sentence_for_the_operator() 
     let gateway = FakeGateway::start(Script::Silence).await;
     let all = gateways(&[gateway.value()]);
     let denied = "HTTP/1.1 403 Forbidden\r\nproxy-status: la-gateway; error=http_request_denied; details=\"host_denied\"\r\nX-Request-ID: 7f3\r\n\r\n";
-    let cases: [(&str, Expected, &str); 9] = [
+    let clear = "HTTP/1.1 400 Bad Request\r\nproxy-status: la-gateway; error=http_request_error; details=\"not_http\"\r\n\r\n";
+    let cases: [(&str, Expected, &str); 10] = [
+        (clear, |r| matches!(r, GatewayReason::Status(400, _)), "https://"),
         ("HTTP/1.1 407 x\r\n\r\n", |r| matches!(r, GatewayReason::Credentials(_)), "user and password"),
         (denied, |r| matches!(r, GatewayReason::Denied(_)), "allow ws.ods.example"),
         ("HTTP/1.1 429 x\r\nRetry-After: 9\r\n\r\n", |r| matches!(r, GatewayReason::Busy(_)), "limits"),

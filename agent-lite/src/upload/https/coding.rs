@@ -8,32 +8,31 @@ use flate2::read::ZlibDecoder;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-use super::LARGEST_ANSWER;
-
-/// Returns a body as it was before `Content-Encoding`, at most [`LARGEST_ANSWER`] bytes of it: as far as it can be
+/// Returns a body as it was before `Content-Encoding`, at most `largest` bytes of it: as far as it can be
 /// read, and as it came if the coding is unknown (RFC 9110, section 8.4.1).
-pub(super) fn decoded(headers: &HeaderMap, body: Bytes) -> Bytes {
+pub(super) fn decoded(headers: &HeaderMap, body: Bytes, largest: usize) -> Bytes {
     let coding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let coding = coding.trim();
     if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {
-        return bounded(GzDecoder::new(&*body));
+        return bounded(GzDecoder::new(&*body), largest);
     }
     match coding.eq_ignore_ascii_case("deflate") {
-        true => bounded(ZlibDecoder::new(&*body)),
+        true => bounded(ZlibDecoder::new(&*body), largest),
         false => body,
     }
 }
 
-fn bounded(decoder: impl Read) -> Bytes {
+fn bounded(decoder: impl Read, largest: usize) -> Bytes {
     let mut plain = Vec::new();
     // What a broken stream gave before it broke is all there is: whoever reads it judges.
-    let _ = decoder.take(LARGEST_ANSWER as u64).read_to_end(&mut plain);
+    let _ = decoder.take(largest as u64).read_to_end(&mut plain);
     plain.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::LARGEST_ANSWER;
     use flate2::Compression;
     use flate2::read::GzEncoder;
     use flate2::read::ZlibEncoder;
@@ -48,7 +47,7 @@ mod tests {
     fn plain(coding: &'static str, body: Bytes) -> Bytes {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
-        decoded(&headers, body)
+        decoded(&headers, body, LARGEST_ANSWER)
     }
 
     #[test]
@@ -60,7 +59,7 @@ mod tests {
             assert_eq!(&plain(coding, body.clone())[..], text, "{coding}");
         }
         assert_eq!(plain("br", gzip.clone()), gzip, "an unknown coding is left as it is");
-        assert_eq!(decoded(&HeaderMap::new(), gzip.clone()), gzip);
+        assert_eq!(decoded(&HeaderMap::new(), gzip.clone(), LARGEST_ANSWER), gzip);
         assert_eq!(plain("gzip", Bytes::from_static(b"no gzip")), Bytes::new());
         let bomb =
             all(GzEncoder::new(std::io::repeat(0).take(100 * LARGEST_ANSWER as u64), Compression::best()));

@@ -32,7 +32,6 @@ use crate::upload::gateways::Gateways;
 use crate::upload::gateways::Tunnel;
 use crate::upload::https::Answer;
 use crate::upload::https::IDLE;
-use crate::upload::https::LARGEST_ANSWER;
 use crate::upload::https::SendError;
 use crate::upload::https::SendPhase;
 use crate::upload::https::coding::decoded;
@@ -95,6 +94,7 @@ impl Connection {
     pub(super) async fn send(
         &mut self,
         request: Request<Bytes>,
+        largest_answer: usize,
         ends: Instant,
     ) -> Result<Answer, Unanswered> {
         self.note_idle(None);
@@ -113,7 +113,7 @@ impl Connection {
                 None => return Err(self.broken(error.error())),
             },
         };
-        let answer = match timeout_at(ends, self.read(response)).await {
+        let answer = match timeout_at(ends, self.read(response, largest_answer)).await {
             Err(_) => return Err(self.late(SendPhase::Body)),
             Ok(answer) => answer?,
         };
@@ -126,14 +126,14 @@ impl Connection {
         (self.whole && !self.sender.is_closed()).then_some(self)
     }
 
-    async fn read(&mut self, response: Response<Incoming>) -> Result<Answer, Unanswered> {
+    async fn read(&mut self, response: Response<Incoming>, most: usize) -> Result<Answer, Unanswered> {
         let (head, mut rest) = response.into_parts();
         let mut body = BytesMut::new();
         self.whole = loop {
             let Some(frame) = rest.frame().await else { break true };
             let frame = frame.map_err(|error| self.broken(&error))?;
             let Some(data) = frame.data_ref() else { continue };
-            let room = LARGEST_ANSWER - body.len();
+            let room = most - body.len();
             body.extend_from_slice(data.get(..room).unwrap_or(data));
             if data.len() > room {
                 break false;
@@ -141,7 +141,7 @@ impl Connection {
         };
         let date = head.headers.get(header::DATE).and_then(|value| value.to_str().ok());
         let date: Option<SystemTime> = date.and_then(|date| httpdate::parse_http_date(date).ok());
-        let body = decoded(&head.headers, body.freeze());
+        let body = decoded(&head.headers, body.freeze(), most);
         Ok(Answer { status: head.status, headers: head.headers, body, date })
     }
 

@@ -107,7 +107,7 @@ impl SendError {
 
 fn tls_change(trouble: &TlsTrouble) -> &'static str {
     match trouble {
-        TlsTrouble::UnknownIssuer { .. } => {
+        TlsTrouble::UnknownIssuer { .. } | TlsTrouble::OtherKey { .. } => {
             "exempt this host from TLS inspection between the gateway and the internet; if the issuer is one of Azure's, renew the roots (package ca-certificates, or azure_ca)"
         }
         TlsTrouble::WrongName { .. } => {

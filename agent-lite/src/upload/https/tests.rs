@@ -5,6 +5,7 @@ use http::Request;
 use http::Uri;
 
 use super::*;
+use crate::transport::LARGEST_ANSWER;
 use crate::upload::roots::TlsTrouble;
 use crate::upload::testing::Authority;
 use crate::upload::testing::FakeGateway;
@@ -39,6 +40,7 @@ fn post(host: &str, body: &str) -> Outgoing {
         host: format!("{host}:443").parse().unwrap(),
         request,
         certificate: ClientCertificate::NotShown,
+        largest_answer: LARGEST_ANSWER,
     }
 }
 

@@ -23,6 +23,12 @@ pub enum TlsTrouble {
         /// As the certificate says.
         issuer: String,
     },
+    /// An authority of that name is trusted, but it has another key: it was made anew.
+    #[error("its certificate was issued by `{issuer}`, but by another key than the trusted one of that name")]
+    OtherKey {
+        /// As the certificate says.
+        issuer: String,
+    },
     /// The certificate is somebody else's.
     #[error("its certificate is for {names} and not for the name that was asked for")]
     WrongName {
@@ -91,6 +97,7 @@ impl TlsTrouble {
     pub(super) fn of_certificate(reason: &CertificateError, certificate: &CertificateDer<'_>) -> Self {
         match reason {
             CertificateError::UnknownIssuer => Self::UnknownIssuer { issuer: issuer(certificate) },
+            CertificateError::BadSignature => Self::OtherKey { issuer: issuer(certificate) },
             CertificateError::NotValidForNameContext { presented, .. } => {
                 Self::WrongName { names: shown(&presented.join(", ")) }
             }

@@ -11,7 +11,8 @@ fn workspace() -> WorkspaceEndpoints {
 }
 
 fn place(uri: &str, blocks: Json) -> Result<BlobPlace, BlobError> {
-    BlobPlace::parse(json!({"Uri": uri, "CommittedBlockList": blocks, "Size": 40}).to_string().as_bytes())
+    let body = json!({"Uri": uri, "CommittedBlockList": blocks, "Size": 40}).to_string();
+    BlobPlace::parse(body.as_bytes(), &workspace())
 }
 
 fn body(outgoing: &Outgoing) -> Json {
@@ -26,6 +27,8 @@ fn the_four_calls_put_a_files_lines_where_the_service_says() {
     assert_eq!(asked.request.uri(), "/ContainerService.svc/GetBlobUploadUri");
     assert_eq!((asked.certificate, &asked.host), (ClientCertificate::Shown, workspace().ods()));
     assert_eq!(asked.request.headers()["x-ms-client-request-retry-count"], "2");
+    let full = json!({"CommittedBlockList": vec![block_name(ONE); MOST_BLOCKS]}).to_string();
+    assert!(full.len() < asked.largest_answer, "{}", full.len());
     let file = hex_hash(b"/var/log/app.log");
     let suffix = format!(
         "App_CL_{ID}/00000000-0000-0000-0000-000000000002/vm \"1\"/{}/d=20260105/{file}.log",
@@ -82,8 +85,7 @@ fn a_place_that_is_none_is_refused_and_never_quoted() {
         assert_eq!(found, error, "{uri}");
         assert!(!found.to_string().contains("secret"));
     }
-    assert_eq!(BlobPlace::parse(b"").unwrap_err(), BlobError::Form);
-    assert_eq!(place("https://a.example:8443/c?s", json!(null)).unwrap().host().port(), 8443);
+    assert_eq!(BlobPlace::parse(b"", &workspace()).unwrap_err(), BlobError::Form);
 }
 
 #[test]
@@ -92,4 +94,30 @@ fn a_version_is_read_without_its_quotation_marks() {
     assert_eq!(etag(&headers), None);
     headers.insert(ETAG, "\"0x8D\"".parse().unwrap());
     assert_eq!(etag(&headers).as_deref(), Some("0x8D"));
+}
+
+#[test]
+fn the_service_cannot_send_the_agent_to_any_host() {
+    let (public, government, other) = ("opinsights.azure.com", "opinsights.azure.us", "opinsights.example");
+    let cases = [
+        (public, "a1.blob.core.windows.net", true),
+        (public, "A1.Blob.Core.Windows.Net:443", true),
+        (public, "a1.blob.core.windows.net:8443", false),
+        (public, "a1.blob.core.usgovcloudapi.net", false),
+        (public, "a1.blob.core.windows.net.evil.example", false),
+        (public, "a.b.blob.core.windows.net", false),
+        (public, "blob.core.windows.net", false),
+        (public, "a1.table.core.windows.net", false),
+        (public, "plc-7.plant.example", false),
+        (government, "a1.blob.core.usgovcloudapi.net", true),
+        (government, "a1.blob.core.windows.net", false),
+        (other, "a1.blob.core.example", true),
+        (other, "a1.example", false),
+    ];
+    for (domain, host, allowed) in cases {
+        let workspace = WorkspaceEndpoints::new(ID, domain).unwrap();
+        let body = json!({"Uri": format!("https://{host}/c?sig=secret")}).to_string();
+        let found = BlobPlace::parse(body.as_bytes(), &workspace).map(|_| ());
+        assert_eq!(found, if allowed { Ok(()) } else { Err(BlobError::Host) }, "{domain}: {host}");
+    }
 }
