@@ -50,6 +50,8 @@ pub(crate) async fn run(report: &mut Report, transport: Transport, rate: u64, hi
     let lost = |name: &str| {
         by_series.iter().filter(|(series, _)| *series == name).map(|(_, arrived)| arrived.lost).sum::<u64>()
     };
+    let lost_runs: Vec<_> =
+        sent.iter().map(|(series, sent)| (*series, runs(&stage, series, *sent))).collect();
     let largest = stage.azure.requests().iter().map(|request| request.rows).max().unwrap_or_default();
     report.row(
         &format!("{hits} × kill -9 at {rate}/s each by TCP and into a file, {}", transport.name()),
@@ -64,10 +66,22 @@ pub(crate) async fn run(report: &mut Report, transport: Transport, rate: u64, hi
         json!({
             "transport": transport.name(), "rate": rate, "hits": hits, "sent": sent,
             "lost_file": lost("file"), "lost_tcp": lost("tcp"), "doubled_by_hit": by_hit,
-            "largest_batch": largest, "restart_ms": restarts,
+            "largest_batch": largest, "restart_ms": restarts, "lost_runs": lost_runs,
         }),
     );
     stage.complain();
+}
+
+/// Returns where records of a series are missing: the first number and how many. A long run tells of a stall.
+fn runs(stage: &Stage, series: &str, sent: u64) -> Vec<(u64, u64)> {
+    let (sequence, mut runs) = (stage.sequence(series), Vec::<(u64, u64)>::new());
+    for number in (0..sent).filter(|number| !sequence.has(*number)) {
+        match runs.last_mut() {
+            Some((first, count)) if *first + *count == number => *count += 1,
+            _ => runs.push((number, 1)),
+        }
+    }
+    runs
 }
 
 fn doubled_so_far(stage: &Stage) -> u64 {
