@@ -1,6 +1,6 @@
 //! Peers: syslog-ng and rsyslog with a disk queue and an HTTPS output, under the load of `rate`, through the gateway.
 //!
-//! They know no Azure, so a sink takes their records. Debian's packages of both exclude one another: they are
+//! They know no Azure, so a sink takes their records, uncompressed; neither waits for the disk to confirm its queue. Debian's packages of both exclude one another: they are
 //! looked for in a folder into which packages were unpacked, and on the system.
 
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ const START: Duration = Duration::from_secs(3);
 const DRAIN: Duration = Duration::from_secs(60);
 
 const SYSLOG_NG: &str = r#"@version: 3.38
-options { stats-freq(0); use-dns(no); keep-hostname(yes); };
+options { stats-freq(0); use-dns(no); dns-cache(no); keep-hostname(yes); };
 source s { network(transport("udp") ip("127.0.0.1") port({port}) so-rcvbuf(8388608)); };
 destination d {
   http(url("https://{name}/records") proxy("{proxy}") method("POST") headers("Content-Type: application/json")
@@ -69,7 +69,7 @@ template(name="record" type="list" option.jsonf="on") {
 }
 action(type="omelasticsearch" server="https://{name}" serverport="443" bulkmode="on" template="record"
   searchIndex="records" tls.cacert="{ca}" queue.type="disk" queue.filename="q" queue.maxdiskspace="1g"
-  queue.syncqueuefiles="on" queue.dequeuebatchsize="1024" action.resumeretrycount="-1")
+  queue.dequeuebatchsize="1024" action.resumeretrycount="-1")
 "#;
 
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ impl Peer {
                 command
             }
         };
-        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 }
