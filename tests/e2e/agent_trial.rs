@@ -11,6 +11,8 @@ use end_to_end::config::Config;
 use end_to_end::gateway::Gateway;
 use end_to_end::patience::patiently;
 use end_to_end::pki::Pki;
+use end_to_end::record::Log;
+use end_to_end::record::Record;
 use end_to_end::workspace::FakeWorkspaces;
 use end_to_end::workspace::Row;
 use end_to_end::workspace::Workspace;
@@ -200,10 +202,15 @@ impl Trial {
         self.fake.wait_for(&what, all).await;
     }
 
-    /// Asserts that each number of a series below `sent` has come exactly once, in this order.
-    pub(crate) fn assert_whole(&self, number: usize, table: &str, series: &str, sent: u64) {
+    /// Asserts that each number of a series below `sent` has come exactly once.
+    pub(crate) fn assert_once(&self, number: usize, table: &str, series: &str, sent: u64) {
         let sequence = self.fake.sequence(self.id(number), table, series);
         assert_eq!((sequence.missing(sent), sequence.doubled()), (vec![], 0), "workspace {number}, {series}");
+    }
+
+    /// Asserts that each number of a series below `sent` has come exactly once, in this order.
+    pub(crate) fn assert_whole(&self, number: usize, table: &str, series: &str, sent: u64) {
+        self.assert_once(number, table, series, sent);
         let numbers = numbers(&self.fake.rows(self.id(number), table), series);
         let disorder = numbers.windows(2).find(|pair| pair[0] >= pair[1]);
         assert_eq!(disorder, None, "workspace {number}, {series}: out of order");
@@ -249,6 +256,15 @@ impl Status {
 
 fn losses(value: &Value) -> BTreeMap<String, u64> {
     serde_json::from_value(value.clone()).expect("numbers by kind")
+}
+
+/// Waits for a record of an event.
+pub(crate) async fn wait_for(log: &Log, event: u64, matches: impl Fn(&Record) -> bool) -> Record {
+    let find = |log: &Log| {
+        let mut records = log.records().into_iter();
+        records.find(|record| record.event_id() == Some(event) && matches(record))
+    };
+    log.wait_for(&format!("event {event}"), find).await
 }
 
 /// Returns the numbers of a series, in the order in which its rows came.

@@ -83,7 +83,9 @@ pub(super) fn claim(disk: &Disk, from: u64, how: Replace) -> io::Result<u64> {
     let text = format!("{below}\n");
     match disk.replace(layout::NEXT_NUMBER, text.as_bytes(), how) {
         // Nothing is sealed without a claim, and nothing that is not sealed ever makes room.
-        Err(error) if no_space(&error) => disk.overwrite(layout::NEXT_NUMBER, text.as_bytes()).map_err(|_| error)?,
+        Err(error) if no_space(&error) => {
+            disk.overwrite(layout::NEXT_NUMBER, text.as_bytes()).map_err(|_| error)?
+        }
         replaced => replaced?,
     }
     Ok(below)
