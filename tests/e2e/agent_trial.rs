@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering;
 
 use end_to_end::agent::Agent;
 use end_to_end::agent::AgentHome;
@@ -277,8 +279,15 @@ pub(crate) fn numbers(rows: &[Row], series: &str) -> Vec<u64> {
     rows.iter().filter_map(number).collect()
 }
 
-/// Returns an address that was free a moment ago, so that a program finds it again after a restart.
+/// Returns an address that a program finds free again after a restart: the system chooses no such port by itself.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("a bound address")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Two runs at once begin elsewhere.
+    let begin = std::process::id() as u16 % 10_000;
+    loop {
+        let port = 20_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().expect("a bound address");
+        }
+    }
 }
