@@ -11,7 +11,6 @@ use std::time::Duration;
 use end_to_end::agent::Agent;
 use end_to_end::agent::LISTENING;
 use end_to_end::metrics::Metrics;
-use end_to_end::origin::refusing;
 use end_to_end::patience::patiently;
 use end_to_end::wire;
 use serde_json::json;
@@ -24,6 +23,7 @@ use crate::agent_stage::AgentStage;
 use crate::agent_stage::By;
 use crate::agent_stage::SYSLOG;
 use crate::agent_stage::files_below;
+use crate::agent_stage::free_address;
 use crate::agent_stage::gateway;
 use crate::agent_stage::list;
 
@@ -157,7 +157,7 @@ async fn a_reload_takes_sources_and_workspaces_and_a_wrong_file_changes_nothing(
 async fn an_orderly_end_keeps_everything_that_came_and_the_next_start_sends_it_once() {
     const EACH: u64 = 50;
     let stage = AgentStage::new(1).await;
-    let address = refusing();
+    let address = free_address();
     let proxies = [format!("http://{address}")];
     let file = format!(
         "[source.files.app]\npaths = [\"{}/app.log\"]\ntable = \"App_CL\"\nfrom = \"beginning\"\n",
