@@ -93,8 +93,10 @@ async fn input_that_is_no_log_is_named_and_counted_and_costs_no_other_record() {
     let least = |losses: &std::collections::BTreeMap<String, u64>, kind: &str, count: u64| {
         assert!(losses.get(kind).is_some_and(|counted| *counted >= count), "{kind}: {losses:?}");
     };
-    let _ = [("unparsed", 3), ("invalid_text", 2), ("cut", 1)].map(|(kind, count)| least(&syslog, kind, count));
-    let _ = [("unreadable", 2), ("invalid_text", 2), ("cut", 1)].map(|(kind, count)| least(&files, kind, count));
+    let _ =
+        [("unparsed", 3), ("invalid_text", 2), ("cut", 1)].map(|(kind, count)| least(&syslog, kind, count));
+    let _ =
+        [("unreadable", 2), ("invalid_text", 2), ("cut", 1)].map(|(kind, count)| least(&files, kind, count));
     for (path, why) in [("loop.log", "symbolic links"), ("folder.log", "it is a folder")] {
         let named =
             |record: &Record| record.text("detail").contains(path) && record.text("detail").contains(why);
