@@ -3,7 +3,6 @@
 use std::os::unix::net::UnixDatagram;
 
 use end_to_end::agent::Agent;
-use end_to_end::origin::refusing;
 use end_to_end::workspace::Fault;
 use serde_json::Value;
 use serde_json::json;
@@ -13,6 +12,7 @@ use crate::agent_stage::AgentStage;
 use crate::agent_stage::By;
 use crate::agent_stage::LOOK_AGAIN;
 use crate::agent_stage::SYSLOG;
+use crate::agent_stage::free_address;
 use crate::agent_stage::gateway;
 use crate::agent_stage::list;
 
@@ -184,7 +184,7 @@ async fn tail_shows_records_as_they_are_collected_and_takes_none_of_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drain_ends_when_the_queues_are_empty_and_gives_up_when_it_takes_too_long() {
     let stage = AgentStage::new(1).await;
-    let address = refusing();
+    let address = free_address();
     stage.configure_through(&[format!("http://{address}")], "", &[By::Secret], SYSLOG);
     let agent = Agent::start(&stage.home).await;
     (0..3).for_each(|number| send(&agent, &format!("seq={number}")));

@@ -1,7 +1,6 @@
 //! `agent-lite doctor` on every leg that can fail: each says what to change, and the others are walked all the same.
 
 use end_to_end::config::Config;
-use end_to_end::origin::refusing;
 use end_to_end::pki::Pki;
 use end_to_end::workspace::Shown;
 
@@ -9,6 +8,7 @@ use crate::agent_gateways::open;
 use crate::agent_gateways::secure;
 use crate::agent_stage::AgentStage;
 use crate::agent_stage::By;
+use crate::agent_stage::free_address;
 use crate::agent_stage::gateway;
 
 const WAYS: [By; 3] = [By::Certificate, By::Key, By::Secret];
@@ -46,7 +46,7 @@ async fn every_leg_of_the_gateway_that_fails_names_what_to_change() {
     let login = format!("{}:443", stage.workspace(0).login());
     let both =
         |change: &'static str| vec![(login.as_str(), change), (endpoint.as_str(), change), ("token", change)];
-    let (gone, unknown) = (refusing(), stranger.authority_file());
+    let (gone, unknown) = (free_address(), stranger.authority_file());
     let cases = [
         (format!("http://{clear}"), &front.authority_file(), vec![]),
         (format!("http://{gone}"), &front.authority_file(), both("start the gateway there")),

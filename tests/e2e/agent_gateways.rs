@@ -5,7 +5,6 @@ use std::os::unix::net::UnixDatagram;
 use end_to_end::agent::Agent;
 use end_to_end::config::Config;
 use end_to_end::origin::RawOrigin;
-use end_to_end::origin::refusing;
 use end_to_end::pki::Pki;
 use end_to_end::users::users_file;
 
@@ -13,6 +12,7 @@ use crate::agent_stage::AgentStage;
 use crate::agent_stage::BUNDLES;
 use crate::agent_stage::By;
 use crate::agent_stage::SYSLOG;
+use crate::agent_stage::free_address;
 use crate::agent_stage::gateway;
 use crate::agent_stage::list;
 use crate::relays::assert_silent;
@@ -129,7 +129,7 @@ async fn what_is_wrong_with_a_gateway_is_said_and_nothing_is_lost_until_it_is_me
         (format!("http://{secure}"), &right, "not_http", "write https:// instead of http://"),
         (format!("https://{clear}"), &right, "TLS", "write http:// instead of https://"),
         (format!("http://{}", narrow.proxy()), &right, "403", "for this agent at the gateway"),
-        (format!("http://{}", refusing()), &right, "refuses connections", "start the gateway there"),
+        (format!("http://{}", free_address()), &right, "refuses connections", "start the gateway there"),
     ];
     let good = format!("https://edge7:{ENCODED}@{secure}");
     let configure = |value: &str, ca: &std::path::Path| {
@@ -163,7 +163,7 @@ async fn what_is_wrong_with_a_gateway_is_said_and_nothing_is_lost_until_it_is_me
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_second_gateway_takes_over_and_the_first_is_used_again_when_it_is_back() {
-    let first = refusing();
+    let first = free_address();
     let stage = AgentStage::with(1, open("address = \"127.0.0.1:0\"")).await;
     let start_first = || gateway(&stage.fake, open(&format!("address = \"{first}\"")));
     let preferred = start_first().await;

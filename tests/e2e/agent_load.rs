@@ -176,8 +176,10 @@ impl Outlet {
                 let line = format!("{}\n", syslog(text));
                 while !write(stream, line.as_bytes()).await {
                     *stream = TcpStream::connect(*address).await.ok();
-                    if stream.is_none() {
-                        tokio::time::sleep(AGAIN).await;
+                    match stream {
+                        // What this side still holds back would be lost with the connection.
+                        Some(open) => open.set_nodelay(true).expect("an option of our own socket"),
+                        None => tokio::time::sleep(AGAIN).await,
                     }
                 }
             }

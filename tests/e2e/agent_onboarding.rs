@@ -11,7 +11,6 @@ use end_to_end::agent::Outcome;
 use end_to_end::agent::program;
 use end_to_end::config::Config;
 use end_to_end::gateway::run_to_end;
-use end_to_end::origin::refusing;
 use end_to_end::patience::patiently;
 use end_to_end::pki::Pki;
 use end_to_end::workspace::Fault;
@@ -26,6 +25,7 @@ use crate::agent_stage::By;
 use crate::agent_stage::SYSLOG;
 use crate::agent_stage::application;
 use crate::agent_stage::files_below;
+use crate::agent_stage::free_address;
 use crate::agent_stage::rsa_pair;
 
 /// Event: the agent's certificate was renewed.
@@ -67,7 +67,7 @@ fn assert_good(outcome: &Outcome) {
 
 /// A gateway's configuration with TLS of its own and a users file, and what `la-gateway pair` wrote for it.
 async fn paired(front: &Pki, address: SocketAddr) -> (Config, String) {
-    let files = front.pem_files("front", &["127.0.0.1"]);
+    let files = front.pem_files("front", &[&address.ip().to_string()]);
     let text = format!(
         "[[listener]]\naddress = \"{address}\"\ntls = {{ certificate = {:?}, key = {:?} }}\n\
          [role.agents]\nusers_file = \"agents.users\"\n{BUNDLES}",
@@ -88,7 +88,7 @@ async fn paired(front: &Pki, address: SocketAddr) -> (Config, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pairings_file_and_the_workspaces_id_and_key_are_all_that_is_needed() {
     let front = Pki::new();
-    let (config, pairing) = paired(&front, refusing()).await;
+    let (config, pairing) = paired(&front, free_address()).await;
     let stage = AgentStage::with(1, config).await;
     stage.home.reconfigure(&format!("{}{SYSLOG}", stage.frame()));
     let file = stage.home.write("edge7.toml", pairing);
@@ -107,7 +107,7 @@ async fn the_pairings_file_and_the_workspaces_id_and_key_are_all_that_is_needed(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_configuration_below_the_working_folder_finds_the_paired_gateways_roots() {
     let front = Pki::new();
-    let (config, pairing) = paired(&front, refusing()).await;
+    let (config, pairing) = paired(&front, free_address()).await;
     let stage = AgentStage::with(1, config).await;
     stage.home.write("edge7.toml", pairing);
     let key = stage.secret("workspace.key", &stage.workspace(0).key_text());
@@ -169,12 +169,12 @@ async fn a_failed_onboarding_says_why_with_the_legacy_exit_codes_and_touches_not
         stage.frame()
     ));
     let front = Pki::new();
-    let (_, pairing) = paired(&front, refusing()).await;
+    let (_, pairing) = paired(&front, free_address()).await;
     stage.home.write("edge7.toml", pairing);
     stage.secret("right.key", &stage.workspace(0).key_text());
     stage.secret("other.key", "b3RoZXI=");
     stage.secret("no.key", "no base64!");
-    let (id, nobody) = (stage.id(0).to_owned(), format!("http://{}", refusing()));
+    let (id, nobody) = (stage.id(0).to_owned(), format!("http://{}", free_address()));
     let with = |key: &'static str, more: &[&'static str]| [&["-k", key], more].concat();
     let w = |rest: Vec<&'static str>| [vec!["-w", id.as_str()], rest].concat();
     let before_a_key_is_made: [Case<'_>; 5] = [

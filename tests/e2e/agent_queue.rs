@@ -32,7 +32,7 @@ fn tcp_of(agent: &Agent, source: &str) -> std::net::SocketAddr {
 async fn at_its_cap_a_queue_drops_the_oldest_and_counts_them_or_lets_wait_what_can_wait() {
     const DROPPING: u64 = 3000;
     const WAITING: u64 = 1500;
-    const DATAGRAMS: u64 = 2000;
+    const DATAGRAMS: u64 = 500;
     const LENGTH: usize = 2000;
     let mut trial = Trial::new(2).await;
     let ways = [(By::Token, "cap = \"4MiB\""), (By::Token, "cap = \"4MiB\"\nwhen_full = \"block\"")];
@@ -64,8 +64,12 @@ async fn at_its_cap_a_queue_drops_the_oldest_and_counts_them_or_lets_wait_what_c
     trial.drain().await;
     trial.kill_gateway();
     // Datagrams cannot wait: those that had no place are counted.
-    send_datagrams(agent.udp(), "u", 0..2 * DATAGRAMS, LENGTH).await;
     send_series(tcp_of(&agent, "syslog.a"), "d", 0..DROPPING, LENGTH).await;
+    let mut datagrams = 0;
+    while !trial.status().await.source_losses("syslog.b").contains_key("refused") {
+        send_datagrams(agent.udp(), "u", datagrams..datagrams + DATAGRAMS, LENGTH).await;
+        datagrams += DATAGRAMS;
+    }
     agent.wait_for_events(SPOOL_FULL, 3).await;
     trial.start_gateway().await;
     trial.drain().await;
@@ -76,7 +80,7 @@ async fn at_its_cap_a_queue_drops_the_oldest_and_counts_them_or_lets_wait_what_c
     };
     let counted = trial.wait_for_status("every datagram is delivered or counted", |status| {
         let came = trial.fake.sequence(&second, "Syslog", "u").distinct();
-        (came + lost(status) == 2 * DATAGRAMS).then(|| lost(status))
+        (came + lost(status) == datagrams).then(|| lost(status))
     });
     assert!(counted.await > 0, "the queue was not full");
     assert_eq!(trial.fake.sequence(&second, "Syslog", "u").doubled(), 0);
@@ -140,7 +144,7 @@ async fn on_a_full_disk_the_agent_says_so_loses_nothing_it_took_and_goes_on_when
     let waiting = tokio::spawn(async move { send_series(to, "t", 0..MANY, LENGTH).await });
     trial
         .wait_for_status("the queue fills the disk", |status| {
-            (status.workspace(0)["queue_bytes"].as_u64()? > MEBIBYTE as u64).then_some(())
+            (status.workspace(0)["queue_bytes"].as_u64()? > MEBIBYTE as u64 / 2).then_some(())
         })
         .await;
     trial.start_gateway().await;

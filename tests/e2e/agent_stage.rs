@@ -1,5 +1,6 @@
 //! What journeys of the agent begin with: fake workspaces, a gateway with roles before them, and an agent's folder.
 
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ use serde_json::Value;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
+
+use crate::stage::lonely_address;
 
 /// The name of the machine in every configuration here.
 pub(crate) const COMPUTER: &str = "edge7";
@@ -222,6 +225,11 @@ impl AgentStage {
         assert_eq!(messages, expected, "{table} of w{number}");
         rows
     }
+}
+
+/// Returns an address at which nobody listens, and which nobody else takes.
+pub(crate) fn free_address() -> SocketAddr {
+    SocketAddr::new(lonely_address().into(), 8080)
 }
 
 /// Returns the workspaces or sources of a status.

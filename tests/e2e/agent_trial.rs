@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering;
 
 use end_to_end::agent::Agent;
 use end_to_end::agent::AgentHome;
@@ -11,6 +13,8 @@ use end_to_end::config::Config;
 use end_to_end::gateway::Gateway;
 use end_to_end::patience::patiently;
 use end_to_end::pki::Pki;
+use end_to_end::record::Log;
+use end_to_end::record::Record;
 use end_to_end::workspace::FakeWorkspaces;
 use end_to_end::workspace::Row;
 use end_to_end::workspace::Workspace;
@@ -200,10 +204,15 @@ impl Trial {
         self.fake.wait_for(&what, all).await;
     }
 
-    /// Asserts that each number of a series below `sent` has come exactly once, in this order.
-    pub(crate) fn assert_whole(&self, number: usize, table: &str, series: &str, sent: u64) {
+    /// Asserts that each number of a series below `sent` has come exactly once.
+    pub(crate) fn assert_once(&self, number: usize, table: &str, series: &str, sent: u64) {
         let sequence = self.fake.sequence(self.id(number), table, series);
         assert_eq!((sequence.missing(sent), sequence.doubled()), (vec![], 0), "workspace {number}, {series}");
+    }
+
+    /// Asserts that each number of a series below `sent` has come exactly once, in this order.
+    pub(crate) fn assert_whole(&self, number: usize, table: &str, series: &str, sent: u64) {
+        self.assert_once(number, table, series, sent);
         let numbers = numbers(&self.fake.rows(self.id(number), table), series);
         let disorder = numbers.windows(2).find(|pair| pair[0] >= pair[1]);
         assert_eq!(disorder, None, "workspace {number}, {series}: out of order");
@@ -251,6 +260,15 @@ fn losses(value: &Value) -> BTreeMap<String, u64> {
     serde_json::from_value(value.clone()).expect("numbers by kind")
 }
 
+/// Waits for a record of an event.
+pub(crate) async fn wait_for(log: &Log, event: u64, matches: impl Fn(&Record) -> bool) -> Record {
+    let find = |log: &Log| {
+        let mut records = log.records().into_iter();
+        records.find(|record| record.event_id() == Some(event) && matches(record))
+    };
+    log.wait_for(&format!("event {event}"), find).await
+}
+
 /// Returns the numbers of a series, in the order in which its rows came.
 pub(crate) fn numbers(rows: &[Row], series: &str) -> Vec<u64> {
     let mark = format!("{series}-seq=");
@@ -261,8 +279,15 @@ pub(crate) fn numbers(rows: &[Row], series: &str) -> Vec<u64> {
     rows.iter().filter_map(number).collect()
 }
 
-/// Returns an address that was free a moment ago, so that a program finds it again after a restart.
+/// Returns an address that a program finds free again after a restart: the system chooses no such port by itself.
 pub(crate) fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("a bound address")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Two runs at once begin elsewhere.
+    let begin = std::process::id() as u16 % 10_000;
+    loop {
+        let port = 20_000 + (begin + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if let Ok(listener) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return listener.local_addr().expect("a bound address");
+        }
+    }
 }

@@ -3,15 +3,23 @@
 // A journey that cannot go on must say so loudly: panics and prints are its reports.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
+mod agent_bad_input;
 mod agent_commands;
+mod agent_crashes;
 mod agent_doctor;
+mod agent_faults;
 mod agent_gateways;
+mod agent_load;
 mod agent_onboarding;
 mod agent_only_way;
+mod agent_outages;
+mod agent_queue;
+mod agent_rotation;
 mod agent_rsyslog;
 mod agent_service;
 mod agent_sources;
 mod agent_stage;
+mod agent_trial;
 mod balancers;
 mod certificates;
 mod dns_outage;

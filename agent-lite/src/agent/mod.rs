@@ -75,12 +75,12 @@ struct Running {
     others: Tasks,
 }
 
-/// Runs until it is told to stop. `ready` is called when the sources have been started.
+/// Runs until it is told to stop. `ready` is called when the sources have been started, and after each reload.
 pub async fn run(
     config: Config,
     machine: Machine,
     mut commands: mpsc::Receiver<Command>,
-    ready: impl FnOnce(),
+    ready: impl Fn(),
 ) -> Result<(), StartError> {
     start::make_folders(&config)?;
     let agent_id = start::agent_id(&config.state)?;
@@ -111,6 +111,7 @@ pub async fn run(
                 if let Ok(mut view) = view.lock() {
                     *view = View::of(&running);
                 }
+                ready();
             }
         }
     }
@@ -158,18 +159,7 @@ impl Running {
             say(Event::Reloaded, OWN_SOURCE, "the sources that changed were started anew");
             return Ok(self);
         }
-        let obstacles = start::obstacles(&config);
-        let open = self.workspaces.view().queues();
-        let queues = match Workspaces::queues_for(&config, &open, shared) {
-            Ok(queues) if obstacles.is_empty() => queues,
-            outcome => {
-                let disk = outcome.err().map(|error| error.to_string());
-                let all = obstacles.iter().chain(&disk);
-                all.for_each(|obstacle| say(Event::NotReloaded, OWN_SOURCE, obstacle));
-                return Ok(self);
-            }
-        };
-        drop(open);
+        let Some(queues) = self.queues_for(&config, shared) else { return Ok(self) };
         let names = WorkspaceNames::compare(&self.config, &config);
         self.sources.keep_only(&config, names).await;
         self.others.end(Duration::from_secs(5)).await;
@@ -179,6 +169,20 @@ impl Running {
         let others = others(&config, &workspaces, shared, None);
         say(Event::Reloaded, OWN_SOURCE, "the couriers and the sources that changed were started anew");
         Ok(Self { config, workspaces, sources: self.sources, others })
+    }
+
+    /// Returns the queues for another configuration, or says why it cannot be run.
+    fn queues_for(&self, config: &Config, shared: &Shared) -> Option<Vec<Queue>> {
+        let obstacles = start::obstacles(config);
+        match Workspaces::queues_for(config, &self.workspaces.view().queues(), shared) {
+            Ok(queues) if obstacles.is_empty() => Some(queues),
+            outcome => {
+                let disk = outcome.err().map(|error| error.to_string());
+                let all = obstacles.iter().chain(&disk);
+                all.for_each(|obstacle| say(Event::NotReloaded, OWN_SOURCE, obstacle));
+                None
+            }
+        }
     }
 
     async fn stop(mut self) {

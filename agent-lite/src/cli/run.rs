@@ -111,10 +111,10 @@ impl Signals {
                     }
                 }
                 Err(problems) => {
-                    problems.0.iter().for_each(|problem| say(Event::NotReloaded, "configuration", problem))
+                    problems.0.iter().for_each(|problem| say(Event::NotReloaded, "configuration", problem));
+                    notify(&[NotifyState::Ready]);
                 }
             }
-            notify(&[NotifyState::Ready]);
         }
         notify(&[NotifyState::Stopping]);
         let _ = commands.send(Command::Stop).await;

@@ -117,6 +117,14 @@ impl Disk {
         if how == Replace::Synced { self.sync_folder() } else { Ok(()) }
     }
 
+    /// Writes over a small file that is there, and waits until the disk has it: that takes no room.
+    pub(super) fn overwrite(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(self.path(name))?;
+        file.write_all(content)?;
+        file.set_len(content.len() as u64)?;
+        self.sync(&file)
+    }
+
     /// Fills the reserve; leaves nothing behind when there is no room for it.
     pub(super) fn fill_reserve(&self, bytes: u64) -> io::Result<()> {
         let block = [0xA5; 16 * 1024];

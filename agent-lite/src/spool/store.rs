@@ -80,7 +80,14 @@ pub(super) struct Store {
 /// Claims some numbers from this one on, and returns the first that is not claimed.
 pub(super) fn claim(disk: &Disk, from: u64, how: Replace) -> io::Result<u64> {
     let below = from.saturating_add(CLAIM);
-    disk.replace(layout::NEXT_NUMBER, format!("{below}\n").as_bytes(), how)?;
+    let text = format!("{below}\n");
+    match disk.replace(layout::NEXT_NUMBER, text.as_bytes(), how) {
+        // Nothing is sealed without a claim, and nothing that is not sealed ever makes room.
+        Err(error) if no_space(&error) => {
+            disk.overwrite(layout::NEXT_NUMBER, text.as_bytes()).map_err(|_| error)?
+        }
+        replaced => replaced?,
+    }
     Ok(below)
 }
 

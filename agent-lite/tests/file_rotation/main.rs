@@ -18,12 +18,14 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use agent_lite::config::settings::RecordStart;
 use agent_lite::config::settings::TimeForm;
 use agent_lite::counters::Loss;
 use tokio_util::sync::CancellationToken;
 
+use self::stage::PATIENCE;
 use self::stage::Stage;
 use self::stage::append;
 use self::stage::runtime;
@@ -85,11 +87,19 @@ fn compress(logs: &Path) {
 }
 
 /// Writes numbered lines and rotates so many times.
-fn write_and_rotate(logs: &Path, scheme: Scheme, rotations: usize, lines: usize) {
+///
+/// A generation that came and went between two looks would be lost by the rules of the source itself, so the
+/// writer rotates when a part of the present one has been read.
+fn write_and_rotate(logs: &Path, scheme: Scheme, rotations: usize, lines: usize, read: &dyn Fn() -> u64) {
     let open = || OpenOptions::new().append(true).create(true).open(logs.join("app.log")).unwrap();
     let mut file = open();
     for number in 0..(rotations + 1) * lines {
         if number % lines == 0 && number > 0 {
+            let before = number - lines + number / lines - 1;
+            let begun = Instant::now();
+            while read() <= before as u64 && begun.elapsed() < PATIENCE {
+                thread::sleep(Duration::from_millis(5));
+            }
             rotate(logs, scheme, rotations + 1);
             // The writer notices a moment later that its file was renamed.
             writeln!(file, "late {number}").unwrap();
@@ -113,8 +123,9 @@ fn thirty_rotations(scheme: Scheme, pattern: &str, restarts: bool) {
     let done = Arc::new(AtomicBool::new(false));
     let writer = {
         let done = done.clone();
+        let collected = stage.counters.source("files.app").collected;
         thread::spawn(move || {
-            write_and_rotate(&logs, scheme, rotations, lines);
+            write_and_rotate(&logs, scheme, rotations, lines, &|| collected.get());
             done.store(true, Ordering::Release);
         })
     };
@@ -194,8 +205,9 @@ fn a_reader_that_dies_anywhere_loses_nothing_and_doubles_at_most_a_round() {
     let done = Arc::new(AtomicBool::new(false));
     let writer = {
         let done = done.clone();
+        let collected = stage.counters.source("files.app").collected;
         thread::spawn(move || {
-            write_and_rotate(&logs, Scheme::Rename, 10, 300);
+            write_and_rotate(&logs, Scheme::Rename, 10, 300, &|| collected.get());
             done.store(true, Ordering::Release);
         })
     };

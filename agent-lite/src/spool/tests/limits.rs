@@ -217,6 +217,20 @@ fn a_full_disk_refuses_if_nothing_may_be_dropped_and_nothing_of_the_append_stays
 }
 
 #[test]
+fn a_disk_that_is_full_before_anything_was_sealed_is_drained_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = QueueSettings { when_full: WhenFull::Block, ..settings(folder.path()) };
+    let (queue, _) = open(&settings);
+    queue.append(&Table::Syslog, &records([0, 1])).unwrap();
+    queue.0.store().give_up_reserve();
+    let disk = queue.0.store().disk.clone();
+    disk.faults.set(|broken| broken.free = Some(0));
+    assert!(queue.append(&Table::Syslog, &records([2])).is_err());
+    assert_eq!(drain(&queue).remove(&Table::Syslog).unwrap_or_default(), [0, 1]);
+    queue.append(&Table::Syslog, &records([2])).unwrap();
+}
+
+#[test]
 fn a_file_that_cannot_be_cut_is_closed_and_nothing_follows_the_half_record_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let settings = QueueSettings { when_full: WhenFull::Block, ..settings(folder.path()) };

@@ -144,12 +144,13 @@ fn counter_path(row: &Map<String, Json>) -> Json {
     format!(r"\\{}\{}{instance}\{}", agent().computer, part("ObjectName"), part("CounterName")).into()
 }
 
-fn plain(value: Value<'_>, milliseconds: bool) -> Json {
+fn plain(value: Value<'_>, collector: bool) -> Json {
     match value {
         Value::Text(text) => text.into(),
         Value::Integer(value) => value.into(),
         Value::Real(value) => value.into(),
-        Value::Time(time) => iso(time, milliseconds).into(),
+        Value::Time(time) => iso(time, collector).into(),
+        Value::Json(json) if collector => json.into(),
         Value::Json(json) => serde_json::from_str(json).unwrap_or_else(|_| json.into()),
     }
 }
