@@ -1,4 +1,4 @@
-//! The sources. Each is a task that writes records into its [`Inlet`]; nothing here knows a transport.
+//! The sources. Each is a task that writes records into its [`inlet::Inlet`]; nothing here knows a transport.
 
 pub mod files;
 pub mod heartbeat;

@@ -49,7 +49,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// All fields of the head.
     pub headers: HeaderMap,
-    /// The body before any `Content-Encoding`, at most [`Outgoing::largest_answer`] bytes of it; the rest was cut off
+    /// The body before any `Content-Encoding`, at most `Outgoing::largest_answer` bytes of it; the rest was cut off
     /// and the connection ended there.
     pub body: Bytes,
     /// The origin's clock when it answered.

@@ -1,6 +1,6 @@
 //! Performance counters from `/proc`: what each means is in `docs/counters.md`.
 //!
-//! [`Schedule`] says which sets are due, [`Sampler`] reads what they need, [`run`] delivers one batch a
+//! `Schedule` says which sets are due, `Sampler` reads what they need, [`run`] delivers one batch a
 //! wakeup. A rate is of the time that really went by between two samplings, so a wakeup that is late or
 //! missed makes no wrong value.
 
