@@ -15,6 +15,7 @@ pub(super) use self::faults::Faults;
 use super::Queue;
 use super::QueueSettings;
 use super::Segment;
+use super::SpoolError;
 use super::WhenFull;
 use super::sync::Plan;
 use crate::counters::Counters;
@@ -46,9 +47,17 @@ fn tally() -> WorkspaceTally {
     Counters::new().workspace("main")
 }
 
+/// Opens a queue. Another test of this process may be starting a child at this moment, which holds every file of
+/// the process until it is a program of its own: also the lock of the queue that was just closed.
 fn open(settings: &QueueSettings) -> (Queue, WorkspaceTally) {
     let tally = tally();
-    (Queue::open(settings.clone(), tally.clone()).unwrap(), tally)
+    let give_up = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        match Queue::open(settings.clone(), tally.clone()) {
+            Err(SpoolError::InUse(_)) if std::time::Instant::now() < give_up => std::thread::yield_now(),
+            opened => return (opened.unwrap(), tally),
+        }
+    }
 }
 
 /// Records with these numbers.
