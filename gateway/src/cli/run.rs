@@ -24,8 +24,10 @@ use super::count;
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
+    // The journal's socket is opened before the sandbox closes, its writer's thread is started inside.
+    let output = log::open(&config.log);
     let sandbox = config.sandbox.then(|| sandbox::close(&Openings::of(&config)));
-    let writer = log::start(config.log);
+    let writer = log::start(config.log.level, output);
     say(sandbox);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
