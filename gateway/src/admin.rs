@@ -1,7 +1,9 @@
-//! The admin listener: `/metrics`, `/healthz` and `/readyz`, for those who may read them.
+//! The admin listener: `/metrics`, `/healthz`, `/readyz` and `/api/clients`, for those who may read them.
 //!
 //! It is apart from the proxy's listeners: nothing of it can be reached through a proxy port, and no
 //! proxying through it.
+
+mod clients;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -26,11 +28,11 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
-use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::connect::Stations;
 use crate::events;
 use crate::listen::socket::accept;
+use crate::observe::log::Dropped;
 
 /// Most admin connections at once.
 const MOST_CONNECTIONS: usize = 64;
@@ -45,7 +47,7 @@ pub struct Admin {
     /// Networks that are answered, beside loopback.
     pub from: Vec<IpNet>,
     /// Counts records that were dropped.
-    pub dropped: Option<ErrorCounter>,
+    pub dropped: Option<Dropped>,
 }
 
 impl Admin {
@@ -56,10 +58,8 @@ impl Admin {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let (stream, peer) = accept(&listener).await;
             if !self.admits(peer.ip()) {
-                if self.stations.repeats.pass(peer.ip(), "admin").is_none() {
-                    continue;
-                }
-                warn!(event_id = events::CLIENT_NETWORK_DENIED.0, client = %peer, "admin listener: client is not listed in `from`");
+                let Some(suppressed) = self.stations.repeats.pass(peer.ip(), "admin") else { continue };
+                warn!(event_id = events::CLIENT_NETWORK_DENIED.0, client = %peer, suppressed, "admin listener: client is not listed in `from`");
                 continue;
             }
             let this = Arc::clone(&self);
@@ -98,9 +98,30 @@ impl Admin {
                 Ok(metrics) => text(StatusCode::OK, metrics),
                 Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             },
-            _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),
+            "/api/clients" => self.clients(request.uri().query()),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there are /metrics, /healthz, /readyz and /api/clients\n".to_owned(),
+            ),
         }
     }
+
+    fn clients(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        match clients::page(&self.stations.fleet, query) {
+            Ok(page) => json(&page),
+            Err(wrong) => text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Response<Full<Bytes>> {
+    let Ok(body) = serde_json::to_vec(value) else {
+        return text(StatusCode::INTERNAL_SERVER_ERROR, "no JSON\n".to_owned());
+    };
+    let mut response = Response::new(Full::from(body));
+    let json = header::HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {

@@ -9,6 +9,7 @@ mod identify;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
@@ -28,6 +29,7 @@ use crate::observe::access::Record;
 use crate::observe::access::RequestIds;
 use crate::observe::access::Route;
 use crate::observe::access::Traffic;
+use crate::observe::fleet::Fleet;
 use crate::observe::metrics::Metrics;
 use crate::observe::repeats::Repeats;
 use crate::parse::request::Connect;
@@ -64,6 +66,8 @@ pub struct Stations {
     pub passwords: PasswordWork,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Who comes through, and who no longer does.
+    pub fleet: Fleet,
     /// This gateway's name towards relays.
     pub via: Via,
     /// Records of refusals written of late.
@@ -114,6 +118,7 @@ pub async fn admit(
     let client = identify::identify(stations, &policy, request.authorization, sender, record).await?;
     record.user = client.user().cloned();
     record.role = Some(client.role().name.clone());
+    record.sighting = Some(stations.fleet.seen(&client, from.ip(), Instant::now()));
     let slot = stations.limits.admit(ClientKey::of(&client, from.ip()), client.role())?;
     let permit = client.role().destinations.authorize(&request.target)?;
     record.rule = Some(permit.rule().to_string());
@@ -151,6 +156,9 @@ where
     let Admitted { permit, mut origin, origin_early, _slot } = admitted;
     stations.metrics.tunnel_begins(record.set_up());
     let mut traffic = Traffic::default();
+    let host = permit.target().name();
+    let mut counted = record.sighting.as_ref().map(|sighting| stations.fleet.tunnel(sighting, host));
+    let mut tell = |so_far| counted.iter_mut().for_each(|tunnel| tunnel.tell(so_far));
     let carried = async {
         let begun = hellos(
             stations,
@@ -165,7 +173,7 @@ where
             Err(ending) => ending,
             Ok(()) => {
                 let bounds = Bounds { idle: stations.tunnel.idle, upload_cap: permit.rule().upload_cap };
-                copy(client, &mut origin, bounds, &mut traffic).await
+                copy(client, &mut origin, bounds, &mut traffic, &mut tell).await
             }
         }
     };
@@ -178,6 +186,8 @@ where
         origin.reset();
     }
     record.traffic = traffic;
+    tell(traffic);
+    drop(counted);
     stations.metrics.tunnel_ends(ending, traffic);
     record.carried(ending, &stations.repeats);
     ending

@@ -7,17 +7,18 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::interval;
+use tokio::time::sleep;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 use tracing::warn;
-use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::admin::Admin;
 use crate::config::Config;
@@ -35,6 +36,9 @@ use crate::listen::socket;
 use crate::listen::tls;
 use crate::listen::tls::Identity;
 use crate::observe::access::RequestIds;
+use crate::observe::fleet::Fleet;
+use crate::observe::log;
+use crate::observe::log::Dropped;
 use crate::observe::metrics::Metrics;
 use crate::observe::repeats::Repeats;
 use crate::policy::Policy;
@@ -107,7 +111,7 @@ pub fn prepare(config: &Config) -> Result<Vec<Speaks>, StartError> {
 
 impl Gateway {
     /// Binds every listener, or none: on an error all are closed again.
-    pub fn bind(config: &Config, dropped: Option<ErrorCounter>) -> Result<Self, StartError> {
+    pub fn bind(config: &Config, dropped: Option<Dropped>) -> Result<Self, StartError> {
         let speaks = prepare(config)?;
         let resolver = Resolver::new(&config.dns)?;
         let mut key = [0; 32];
@@ -129,6 +133,7 @@ impl Gateway {
         };
         let (connections, limits) = connections(config);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let metrics = Arc::new(Metrics::new()?);
         let stations = Arc::new(Stations {
             policy: ArcSwap::from_pointee(policy),
             limits: Arc::new(Limits::new(limits)),
@@ -137,7 +142,8 @@ impl Gateway {
             relay_settings: config.relay.clone(),
             tunnel: config.tunnel.clone(),
             passwords: PasswordWork::new(processors),
-            metrics: Arc::new(Metrics::new()?),
+            fleet: Fleet::new(config.fleet, config.roles.names(), &metrics)?,
+            metrics,
             via,
             repeats: Repeats::default(),
             ids: RequestIds::default(),
@@ -200,6 +206,7 @@ impl Gateway {
             .collect();
         let admin = self.admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener, service)));
         let sweeping = tokio::spawn(sweep(Arc::clone(&self.stations)));
+        let watching = tokio::spawn(watch(Arc::clone(&self.stations)));
         let looking_up = tokio::spawn(refresh(Arc::clone(&self.stations)));
         stop.cancelled().await;
         self.stations.draining.cancel();
@@ -231,11 +238,13 @@ impl Gateway {
             let _ = timeout(Duration::from_secs(1), clients.wait()).await;
         }
         sweeping.abort();
+        watching.abort();
         looking_up.abort();
         refreshing.abort();
         if let Some(admin) = admin {
             admin.abort();
         }
+        log::tell_suppressed(&self.stations.repeats);
         info!(event_id = events::STOPPED.0, cut = left, "stopped");
         left
     }
@@ -336,13 +345,14 @@ async fn sweep(stations: Arc<Stations>) {
     loop {
         clock.tick().await;
         stations.limits.sweep();
-        let unwritten = stations.repeats.sweep();
-        if unwritten > 0 {
-            info!(
-                event_id = events::INFORMATION.0,
-                suppressed = unwritten,
-                "records of repeated refusals were not written"
-            );
-        }
+        log::tell_suppressed(&stations.repeats);
+    }
+}
+
+/// Looks, for ever, for clients that have become silent or are back.
+async fn watch(stations: Arc<Stations>) {
+    loop {
+        sleep(stations.fleet.until_sweep()).await;
+        stations.fleet.sweep(Instant::now());
     }
 }

@@ -46,6 +46,7 @@ fn every_value_of_the_reference_is_the_default() {
         head_timeout,
         sandbox,
         log,
+        fleet,
         roles: _,
         file: _,
     } = &written;
@@ -60,6 +61,7 @@ fn every_value_of_the_reference_is_the_default() {
     same("limits", head_timeout, &built_in.head_timeout);
     same("sandbox", sandbox, &built_in.sandbox);
     same("log", log, &built_in.log);
+    same("fleet", fleet, &built_in.fleet);
     same("role and passwords", &roles(&written), &roles(&built_in));
 }
 
