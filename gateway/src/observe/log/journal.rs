@@ -92,11 +92,17 @@ mod tests {
     use super::super::entry::LARGEST_ENTRY;
     use super::*;
 
+    fn fake(path: &Path) -> UnixDatagram {
+        let fake = UnixDatagram::bind(path).expect("a fake journal");
+        fake.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket option");
+        fake
+    }
+
     #[test]
     fn each_write_is_one_datagram_and_the_largest_entry_fits() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
-        let fake = UnixDatagram::bind(&path).expect("a fake journal");
+        let fake = fake(&path);
         let mut journal = Journal::connect(&path).expect("connects");
         let mut bytes = vec![0; LARGEST_ENTRY + 1];
         for length in [1, 100, LARGEST_ENTRY] {
@@ -110,13 +116,13 @@ mod tests {
     fn a_journal_that_comes_back_is_found_and_what_it_missed_is_counted() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
-        let first = UnixDatagram::bind(&path).expect("a fake journal");
+        let first = fake(&path);
         let mut journal = Journal::connect(&path).expect("connects");
         drop(first);
         std::fs::remove_file(&path).expect("removed");
         journal.write_all(b"lost").expect("never fails");
         assert_eq!(journal.unsent.load(Ordering::Relaxed), 1);
-        let second = UnixDatagram::bind(&path).expect("a fake journal");
+        let second = fake(&path);
         journal.write_all(b"found").expect("sent");
         let mut bytes = [0; 16];
         assert_eq!(second.recv(&mut bytes).expect("received"), 5);
