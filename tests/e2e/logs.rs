@@ -1,11 +1,13 @@
 //! Records: to the journal with fields of its own, as text that nothing forges, and repeats counted exactly.
 
 use std::net::SocketAddr;
+use std::process::Stdio;
 
 use end_to_end::client::RawClient;
 use end_to_end::client::connect_request;
 use end_to_end::config::Config;
 use end_to_end::gateway::Gateway;
+use end_to_end::gateway::program;
 use end_to_end::journal::FakeJournal;
 use end_to_end::patience::patiently;
 use end_to_end::text_line::TextLine;
@@ -113,6 +115,27 @@ async fn the_journal_gets_fields_of_its_own_from_within_the_sandbox_also_after_i
     assert!(quiet.gateway.exit_status().await.success());
     journal.wait_for("the last word", is("EVENT_ID", "102")).await;
     assert_eq!(quiet.gateway.log().lines(), [""; 0], "nothing went to standard output");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_itself_it_writes_to_the_journal_where_its_output_leads_there() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let socket = folder.path().join("socket");
+    let journal = FakeJournal::start(&socket);
+    let text = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"off\"\n[log]\njournal_socket = \"{}\"\n{ANYONE}",
+        socket.display()
+    );
+    let path = Config::new(&text).write(folder.path());
+    // As systemd does it: device and inode of the stream that is standard error.
+    let script = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2); export JOURNAL_STREAM; exec \"$0\" --config \"$1\"";
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", script]).arg(program()).arg(&path).stderr(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.kill_on_drop(true).spawn().expect("the gateway starts");
+    let entry =
+        journal.wait_for("a listener", |entry| entry.get("KIND").is_some_and(|kind| kind == "proxy")).await;
+    assert_eq!(entry["SYSLOG_IDENTIFIER"], "la-gateway");
+    child.kill().await.expect("a child of our own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -136,6 +136,14 @@ impl Fleet {
         self.metrics.know(roles);
     }
 
+    /// Forgets the users that are no more, as a reload finds them; one with an open tunnel stays.
+    pub fn keep_users(&self, is_user: impl Fn(&str) -> bool) {
+        self.table().keep(|key| match key {
+            ClientKey::User(user) => is_user(user),
+            ClientKey::Network(_) => true,
+        });
+    }
+
     /// Takes note that a client made a request.
     pub fn seen(&self, client: &accounts::Client, from: IpAddr, now: Instant) -> Sighting {
         self.enter(ClientKey::of(client, from), &client.role().name, from, now)

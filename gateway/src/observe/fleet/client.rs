@@ -24,7 +24,7 @@ pub const MOST_ADDRESSES: usize = 8;
 /// Most workspaces of one client that are told apart; the rest is summed.
 pub const MOST_WORKSPACES: usize = 16;
 /// Sweeps that must have seen a client before it counts as one that is seen regularly.
-pub const REGULAR: u32 = 3;
+pub const REGULAR: u32 = 6;
 
 /// A moment, as time since the fleet began.
 pub(super) type Moment = Duration;

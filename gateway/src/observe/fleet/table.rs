@@ -76,6 +76,11 @@ impl Table {
         self.clients.retain(|_, client| is_busy(client) || now.saturating_sub(client.last()) <= unseen);
     }
 
+    /// Forgets the clients that are not to be kept.
+    pub(super) fn keep(&mut self, is_kept: impl Fn(&ClientKey) -> bool) {
+        self.clients.retain(|key, client| is_busy(client) || is_kept(key));
+    }
+
     fn make_room(&mut self, newcomer: &ClientKey, room: Room, now: Moment) -> bool {
         let is_user = matches!(newcomer, ClientKey::User(_));
         if !is_user && self.stuck.is_some_and(|then| now.saturating_sub(then) < REST) {

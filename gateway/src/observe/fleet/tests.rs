@@ -238,6 +238,18 @@ fn pages_hold_every_client_once_and_can_be_narrowed() {
 }
 
 #[test]
+fn a_user_that_is_no_more_is_forgotten_once_his_tunnels_have_ended() {
+    let play = Play::new(10);
+    let tunnel = play.fleet.tunnel(&play.user("ann"), &ods(1));
+    drop((play.user("bob"), play.anonymous(7)));
+    play.fleet.keep_users(|name| name == "bob");
+    assert_eq!(play.ids(), ["address:0.0.0.7", "user:ann", "user:bob"]);
+    drop(tunnel);
+    play.fleet.keep_users(|name| name == "bob");
+    assert_eq!(play.ids(), ["address:0.0.0.7", "user:bob"]);
+}
+
+#[test]
 fn a_reload_keeps_the_table_and_ends_the_series_of_roles_that_are_no_more() {
     let metrics = Metrics::new().expect("registers");
     let settings = FleetSettings { clients: 10, silent_after: None };
@@ -252,4 +264,41 @@ fn a_reload_keeps_the_table_and_ends_the_series_of_roles_that_are_no_more() {
     let snapshot = fleet.snapshot(now);
     assert_eq!((snapshot.clients, snapshot.most_clients, snapshot.silent_after_seconds), (1, 5, 60));
     assert_eq!(snapshot.roles["agents"].bytes.bytes_up, 9);
+}
+
+/// Keeps the value of `more` of every event, 0 where there is none.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<u64>>>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Told {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        struct More(u64);
+        impl tracing::field::Visit for More {
+            fn record_u64(&mut self, field: &tracing::field::Field, value: u64) {
+                if field.name() == "more" {
+                    self.0 = value;
+                }
+            }
+
+            fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn std::fmt::Debug) {}
+        }
+        let mut more = More(0);
+        event.record(&mut more);
+        self.0.lock().expect("no panic under the lock").push(more.0);
+    }
+}
+
+#[test]
+fn when_many_fall_silent_at_once_some_are_named_and_the_rest_is_counted() {
+    use tracing_subscriber::layer::SubscriberExt;
+    let mut play = Play::new(1_000);
+    let agents: Vec<String> = (0..120).map(|number| format!("agent-{number:03}")).collect();
+    play.minutes(20, |play| agents.iter().for_each(|name| drop(play.user(name))));
+    let told = Told::default();
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(told.clone()), || {
+        play.minutes(20, |_| ());
+        play.minutes(1, |play| agents.iter().for_each(|name| drop(play.user(name))));
+    });
+    let wanted = [vec![0; MOST_NAMED], vec![70]].concat().repeat(2);
+    assert_eq!(*told.0.lock().expect("no panic under the lock"), wanted, "silent once, back once");
 }

@@ -98,12 +98,6 @@ mod tests {
         fake
     }
 
-    fn fake(path: &Path) -> UnixDatagram {
-        let fake = UnixDatagram::bind(path).expect("a fake journal");
-        fake.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket option");
-        fake
-    }
-
     #[test]
     fn each_write_is_one_datagram_and_the_largest_entry_fits() {
         let folder = tempfile::tempdir().expect("a folder");
