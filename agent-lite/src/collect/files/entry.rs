@@ -113,14 +113,15 @@ impl Entry {
         self.place.is_none() || self.relic
     }
 
-    /// Returns whether a compressed file that was read has this inode no longer.
+    /// Returns whether the file of this content is gone, and its inode is another file's now.
     pub(super) fn is_refuted_by(&self, path: &Path) -> bool {
-        if !self.gzip || !self.over || self.has_file() {
+        if self.has_file() {
             return false;
         }
+        let known = if self.gzip { &self.raw } else { &self.content };
         let mut head = Vec::new();
         let read = links::open(path).and_then(|(file, _)| identity::read_at(&file, 0, HEAD, &mut head));
-        read.is_ok() && !self.raw.is_of(&head)
+        read.is_ok() && !known.is_of(&head)
     }
 
     pub(super) fn quiet(&self, now: Instant) -> Duration {
@@ -198,5 +199,27 @@ impl Entry {
         self.before = (!self.gzip).then_some(key);
         self.grew = now;
         content
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inode_that_has_another_content_now_is_another_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.log");
+        std::fs::write(&path, "the second file\n").unwrap();
+        let mut gone = Entry::new(1, "a.log".to_owned(), Identity::default(), Instant::now());
+        for (content, refuted) in
+            [("the first file\n", true), ("the second file\n", false), ("the sec", false)]
+        {
+            gone.content = Head::of(content.as_bytes());
+            assert_eq!(gone.is_refuted_by(&path), refuted, "{content}");
+        }
+        gone.content = Head::of(b"the first file\n");
+        gone.handle = Some(File::open(&path).unwrap());
+        assert!(!gone.is_refuted_by(&path), "a file that is open keeps its inode");
     }
 }
