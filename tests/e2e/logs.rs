@@ -202,4 +202,5 @@ async fn what_a_flood_left_unwritten_is_told_to_the_last_record() {
     assert_eq!(written + suppressed, FLOOD);
     let told: Vec<_> = denied.iter().filter(|record| record.event_id() == Some(150)).collect();
     assert!(!told.is_empty(), "the end tells what the last record could not");
+    assert!(told.iter().all(|record| record.is("level", "WARN")), "{told:?}");
 }

@@ -192,7 +192,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         log: Log {
             format: written.log.format,
             level: written.log.level,
-            journal_socket: written.log.journal_socket,
+            journal_socket: folder.join(written.log.journal_socket),
         },
         fleet: FleetSettings {
             clients: usize::try_from(written.fleet.clients.get()).unwrap_or(usize::MAX),

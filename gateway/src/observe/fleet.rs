@@ -175,10 +175,14 @@ impl Fleet {
     /// Finds out who has become silent and who is back, tells it, and brings the metrics up to date.
     pub fn sweep(&self, now: Instant) {
         let (now, silent_after) = (self.moment(now), self.settings.load().silent_after);
-        self.table().forget(FORGOTTEN_AFTER, now);
+        let all = {
+            let mut table = self.table();
+            table.forget(FORGOTTEN_AFTER, now);
+            table.all()
+        };
         let (mut silent, mut back) = (Vec::new(), Vec::new());
         let mut states: BTreeMap<Arc<str>, [i64; 2]> = BTreeMap::new();
-        for client in self.table().all() {
+        for client in all {
             client.look();
             let is_silent = client.is_silent(silent_after, now);
             let [active, quiet] = states.entry(Arc::clone(&client.detail().role)).or_default();

@@ -9,17 +9,22 @@ use tracing::Event;
 use tracing::Level;
 use tracing::Subscriber;
 use tracing::callsite::Identifier;
+use tracing::error;
 use tracing::info;
+use tracing::warn;
 use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::entry::Entry;
 use super::entry::Form;
+use crate::ending::Ending;
 use crate::events;
 use crate::observe::repeats::Repeats;
 use crate::observe::repeats::Suppressed;
 use crate::observe::repeats::Throttle;
+use crate::refusal;
+use crate::refusal::Refusal;
 
 /// Most subjects that are told apart; beyond it a kind of record is one subject.
 const MOST_SUBJECTS: usize = 4096;
@@ -36,6 +41,7 @@ static WRITTEN: Throttle<Kind, Sample> = Throttle::new();
 #[derive(Debug)]
 pub(super) struct Sample {
     event_id: u64,
+    level: Level,
     message: String,
 }
 
@@ -71,7 +77,7 @@ fn pass(written: &Throttle<Kind, Sample>, callsite: Identifier, entry: &mut Entr
         return true;
     }
     let kind = (callsite, if written.subjects() < MOST_SUBJECTS { subject(entry) } else { 0 });
-    let sample = || Sample { event_id, message: entry.message.clone() };
+    let sample = || Sample { event_id, level: entry.level, message: entry.message.clone() };
     let Some(suppressed) = written.pass(kind, sample) else { return false };
     if suppressed > 0 {
         entry.suppressed(suppressed);
@@ -92,19 +98,35 @@ fn subject(entry: &Entry) -> u64 {
 }
 
 /// Tells, in one record a kind, how many were not written and not told yet; forgets those who were quiet.
+/// The record has the level of those that it stands for, so that whoever reads them reads it.
 pub fn tell_suppressed(repeats: &Repeats) {
-    let event_id = events::REPEATS.0;
-    for (reason, count) in repeats.sweep() {
-        info!(event_id, reason, suppressed = count, "access records were not written: too many alike");
+    for (reason, suppressed) in repeats.sweep() {
+        let text = "access records were not written: too many alike";
+        match level_of(reason) {
+            Level::ERROR => error!(event_id = events::REPEATS.0, reason, suppressed, "{text}"),
+            Level::WARN => warn!(event_id = events::REPEATS.0, reason, suppressed, "{text}"),
+            _ => info!(event_id = events::REPEATS.0, reason, suppressed, "{text}"),
+        }
     }
-    for Suppressed { count, sample: Sample { event_id: of_event, message } } in WRITTEN.sweep() {
-        info!(
-            event_id,
-            of_event,
-            like = message,
-            suppressed = count,
-            "records were not written: too many alike"
-        );
+    for Suppressed { count: suppressed, sample } in WRITTEN.sweep() {
+        let Sample { event_id: of_event, level, message: like } = sample;
+        let text = "records were not written: too many alike";
+        match level {
+            Level::ERROR => error!(event_id = events::REPEATS.0, of_event, like, suppressed, "{text}"),
+            Level::WARN => warn!(event_id = events::REPEATS.0, of_event, like, suppressed, "{text}"),
+            _ => info!(event_id = events::REPEATS.0, of_event, like, suppressed, "{text}"),
+        }
+    }
+}
+
+/// Returns the level of the access records of a reason; a visitor of the admin listener is a warning.
+fn level_of(reason: &str) -> Level {
+    let refusals = Refusal::every().map(|refusal| (refusal.row().reason, refusal.row().level));
+    let endings = Ending::ALL.into_iter().map(|ending| (ending.row().reason, ending.row().level));
+    match refusals.chain(endings).find(|(known, _)| *known == reason) {
+        Some((_, refusal::Level::Error)) => Level::ERROR,
+        Some((_, refusal::Level::Warn)) | None => Level::WARN,
+        Some((_, refusal::Level::Info)) => Level::INFO,
     }
 }
 

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use tracing::warn;
 use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -60,6 +59,7 @@ fn a_flood_of_records_is_cut_and_counted_to_the_last_whoever_makes_it() {
     let told: Vec<_> = records.iter().filter(|record| record["event_id"] == 150).collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!((number(told[0], "of_event"), told[0]["like"].as_str()), (119, Some("relay set back")));
+    assert_eq!(told[0]["level"], "WARN");
     let suppressed: u64 = written.iter().chain(&told).map(|record| number(record, "suppressed")).sum();
     assert_eq!(written.len() as u64 + suppressed, FLOOD);
     let other = records.iter().filter(|record| record["relay"] == "other.example:8080").count();
