@@ -1,5 +1,6 @@
 //! The gateway as a whole: bind everything, accept, and end in order.
 
+mod build;
 mod identities;
 
 use std::io;
@@ -19,6 +20,7 @@ use tracing::info;
 use tracing::warn;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use self::build::Parts;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::connect::PasswordWork;
@@ -27,7 +29,6 @@ use crate::connection;
 use crate::connection::Speaks;
 use crate::dial::relay::RelayError;
 use crate::dial::relay::Relays;
-use crate::dial::resolve::Resolver;
 use crate::dial::resolve::ResolverError;
 use crate::events;
 use crate::listen::descriptors;
@@ -37,8 +38,6 @@ use crate::listen::tls::Identity;
 use crate::observe::access::RequestIds;
 use crate::observe::metrics::Metrics;
 use crate::observe::repeats::Repeats;
-use crate::policy::Policy;
-use crate::policy::addresses::Addresses;
 use crate::policy::limits;
 use crate::policy::limits::Limits;
 use crate::policy::passwords::Verified;
@@ -55,8 +54,6 @@ pub struct Gateway {
     listeners: Vec<Bound>,
     admin: Option<(TcpListener, Arc<Admin>)>,
     connections: usize,
-    head: Duration,
-    drain: Duration,
 }
 
 struct Bound {
@@ -109,11 +106,11 @@ impl Gateway {
     /// Binds every listener, or none: on an error all are closed again.
     pub fn bind(config: &Config, dropped: Option<ErrorCounter>) -> Result<Self, StartError> {
         let speaks = prepare(config)?;
-        let resolver = Resolver::new(&config.dns)?;
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(StartError::Random)?;
         let via = Via::new(getrandom::u64().map_err(StartError::Random)?);
-        let relays = relays(config, via.clone())?;
+        let verified = Arc::new(Verified::new(key));
+        let parts = Parts::new(config, via.clone())?;
         let mut listeners = Vec::new();
         for (listener, speaks) in config.listeners.iter().zip(speaks) {
             let (listener, address) = bind(listener.address)?;
@@ -123,19 +120,11 @@ impl Gateway {
         let mut bound: Vec<SocketAddr> = listeners.iter().map(|bound| bound.address).collect();
         bound.extend(admin.as_ref().map(|(_, address)| *address));
         let own = own_addresses(&bound).map_err(StartError::Interfaces)?;
-        let policy = Policy {
-            accounts: config.roles.accounts(Arc::new(Verified::new(key))),
-            addresses: Addresses::new(config.allow.clone()).with_own(own),
-        };
         let (connections, limits) = connections(config);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let stations = Arc::new(Stations {
-            policy: ArcSwap::from_pointee(policy),
+            live: ArcSwap::from_pointee(parts.live(config, own, verified)),
             limits: Arc::new(Limits::new(limits)),
-            resolver,
-            relays,
-            relay_settings: config.relay.clone(),
-            tunnel: config.tunnel.clone(),
             passwords: PasswordWork::new(processors),
             metrics: Arc::new(Metrics::new()?),
             via,
@@ -144,17 +133,13 @@ impl Gateway {
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
         });
-        let admin = admin.map(|(listener, _)| {
-            let from = config.admin.as_ref().map(|admin| admin.from.clone()).unwrap_or_default();
-            (listener, Arc::new(Admin { stations: Arc::clone(&stations), from, dropped }))
-        });
+        let admin = admin
+            .map(|(listener, _)| (listener, Arc::new(Admin { stations: Arc::clone(&stations), dropped })));
         let gateway = Self {
             stations,
             listeners,
             admin,
             connections: usize::try_from(connections).unwrap_or(usize::MAX),
-            head: config.head_timeout,
-            drain: config.tunnel.drain,
         };
         gateway.say_where();
         Ok(gateway)
@@ -189,13 +174,7 @@ impl Gateway {
             .listeners
             .into_iter()
             .map(|bound| {
-                tokio::spawn(accept(
-                    bound,
-                    Arc::clone(&self.stations),
-                    Arc::clone(&places),
-                    clients.clone(),
-                    self.head,
-                ))
+                tokio::spawn(accept(bound, Arc::clone(&self.stations), Arc::clone(&places), clients.clone()))
             })
             .collect();
         let admin = self.admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener, service)));
@@ -215,8 +194,9 @@ impl Gateway {
             "draining: no new connections; waiting for open tunnels"
         );
         clients.close();
+        let drain = self.stations.live.load().tunnel.drain;
         let ended = tokio::select! {
-            ended = timeout(self.drain, clients.wait()) => ended.is_ok(),
+            ended = timeout(drain, clients.wait()) => ended.is_ok(),
             () = cut.cancelled() => false,
         };
         let left = if ended { 0 } else { self.stations.limits.tunnels() };
@@ -298,13 +278,7 @@ pub fn own_addresses(bound: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
     Ok(own.collect())
 }
 
-async fn accept(
-    bound: Bound,
-    stations: Arc<Stations>,
-    places: Arc<Semaphore>,
-    tasks: TaskTracker,
-    head: Duration,
-) {
+async fn accept(bound: Bound, stations: Arc<Stations>, places: Arc<Semaphore>, tasks: TaskTracker) {
     loop {
         if places.available_permits() == 0 {
             socket::say_paused(
@@ -314,6 +288,7 @@ async fn accept(
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let (socket, peer) = socket::accept(&bound.listener).await;
         let (stations, speaks) = (Arc::clone(&stations), Arc::clone(&bound.speaks));
+        let head = stations.live.load().head_timeout;
         tasks.spawn(async move {
             connection::serve(stations, speaks, socket, peer, head).await;
             drop(place);
@@ -326,7 +301,8 @@ async fn refresh(stations: Arc<Stations>) {
     let mut clock = interval(REFRESH);
     loop {
         clock.tick().await;
-        stations.resolver.refresh().await;
+        let resolver = Arc::clone(&stations.live.load().resolver);
+        resolver.refresh().await;
     }
 }
 
