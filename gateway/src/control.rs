@@ -127,14 +127,24 @@ impl Control {
                     let uid = peer.uid();
                     warn!(event_id = events::CONTROL.0, uid, "control socket: this user is refused");
                 }
-                Err(format!("user {} may not control this gateway; only root and user {}", peer.uid(), self.own))
+                Err(format!(
+                    "user {} may not control this gateway; only root and user {}",
+                    peer.uid(),
+                    self.own
+                ))
             }
             true => match request(&mut stream).await {
                 Ok(Word::HandOver) => return self.hand_over(stream, peer.pid().unwrap_or_default()).await,
                 Ok(word) => {
                     if word != Word::Status {
                         let (uid, pid) = (peer.uid(), peer.pid().unwrap_or_default());
-                        info!(event_id = events::CONTROL.0, uid, pid, order = word.text(), "control socket: asked");
+                        info!(
+                            event_id = events::CONTROL.0,
+                            uid,
+                            pid,
+                            order = word.text(),
+                            "control socket: asked"
+                        );
                     }
                     self.obey(word).await
                 }
@@ -164,13 +174,17 @@ impl Control {
             self.orders.send(order(reply)).await.map_err(|_| ending())?;
             answer.await.unwrap_or_else(|_| Err(ending()))
         };
-        timeout(WORK, work).await.unwrap_or_else(|_| Err(format!("not done within {WORK:?}; it may still be")))
+        timeout(WORK, work)
+            .await
+            .unwrap_or_else(|_| Err(format!("not done within {WORK:?}; it may still be")))
     }
 
     /// Passes the sockets to a successor, waits until it is ready, and lets it begin.
     async fn hand_over(&self, mut stream: UnixStream, pid: i32) {
         let id = events::HAND_OVER.0;
-        let failed = |why: &str| warn!(event_id = id, successor = pid, "hand-over failed, this gateway goes on: {why}");
+        let failed = |why: &str| {
+            warn!(event_id = id, successor = pid, "hand-over failed, this gateway goes on: {why}")
+        };
         let offer = match self.order(Order::Offer).await {
             Ok(offer) => offer,
             Err(why) => {
@@ -178,12 +192,21 @@ impl Control {
                 return say(&mut stream, &Err(why)).await;
             }
         };
-        info!(event_id = id, successor = pid, sockets = offer.sockets.len(), "hand-over: the sockets are passed");
-        if let Err(error) = timeout(PEER, pass(&mut stream, &offer)).await.unwrap_or_else(|late| Err(late.into())) {
+        info!(
+            event_id = id,
+            successor = pid,
+            sockets = offer.sockets.len(),
+            "hand-over: the sockets are passed"
+        );
+        if let Err(error) =
+            timeout(PEER, pass(&mut stream, &offer)).await.unwrap_or_else(|late| Err(late.into()))
+        {
             return failed(&format!("the sockets cannot be passed: {error}"));
         }
         let answer = match timeout(READINESS, wire::read_line(&mut stream, LONGEST_REQUEST)).await {
-            Ok(Ok(line)) if line == READY.trim_ascii_end() => self.order(|reply| Order::Yield(pid, reply)).await,
+            Ok(Ok(line)) if line == READY.trim_ascii_end() => {
+                self.order(|reply| Order::Yield(pid, reply)).await
+            }
             Ok(Ok(_)) => Err("the successor does not say that it is ready".to_owned()),
             Ok(Err(error)) => Err(format!("the successor is gone ({error})")),
             Err(_) => Err(format!("the successor was not ready within {READINESS:?}")),
@@ -230,7 +253,9 @@ mod tests {
 
     #[test]
     fn root_and_the_gateways_own_user_are_admitted_and_nobody_else() {
-        for (uid, own, admitted) in [(0, 0, true), (0, 990, true), (990, 990, true), (65_534, 990, false), (65_534, 0, false)] {
+        for (uid, own, admitted) in
+            [(0, 0, true), (0, 990, true), (990, 990, true), (65_534, 990, false), (65_534, 0, false)]
+        {
             assert_eq!(admits(uid, own), admitted, "{uid} at a gateway of {own}");
         }
     }

@@ -37,6 +37,8 @@ use crate::policy::relays::RelaySettings;
 
 /// Where the configuration is looked for when none is named.
 pub const USUAL_PLACE: &str = "/etc/la-gateway/gateway.toml";
+/// Where the control socket is when none is named.
+pub const USUAL_CONTROL_SOCKET: &str = "/run/la-gateway/control.sock";
 const BUILT_IN: &str = include_str!("default.toml");
 
 /// A configuration that can be run.
@@ -46,6 +48,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The admin listener, unless it is off.
     pub admin: Option<Admin>,
+    /// Where `status`, `reload`, `drain` and a successor come.
+    pub control: ControlSocket,
     /// How names are looked up.
     pub dns: DnsSettings,
     /// Upstream proxies.
@@ -79,6 +83,17 @@ pub struct Admin {
     pub from: Vec<IpNet>,
 }
 
+/// Where the control socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlSocket {
+    /// Nowhere.
+    Off,
+    /// In the service's own folder, where there is one: [`USUAL_CONTROL_SOCKET`].
+    Usual,
+    /// Here.
+    At(PathBuf),
+}
+
 /// Deadlines and checks of a tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tunnel {
@@ -94,6 +109,8 @@ pub struct Tunnel {
     pub idle: Duration,
     /// How long open tunnels may go on once the gateway drains.
     pub drain: Duration,
+    /// How long connections are still accepted once readiness is red.
+    pub lame_duck: Duration,
 }
 
 /// Lowest TLS version that may be spoken inside a tunnel.
@@ -162,6 +179,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     Ok(Config {
         listeners,
         admin,
+        control: control(written.control, folder),
         dns: dns(written.dns),
         relay,
         allow: written.addresses.allow.values().map(|net| net.0).collect(),
@@ -172,6 +190,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
             connect: written.tunnel.connect.0.0,
             idle: written.tunnel.idle.0.0,
             drain: written.tunnel.drain.0.0,
+            lame_duck: written.tunnel.lame_duck.0.0,
         },
         limits: limits::Settings {
             tunnels: limits.tunnels.get(),
@@ -208,6 +227,14 @@ fn admin(
         problems.push(source.problem(span, text));
     }
     Some(Admin { address, from })
+}
+
+fn control(written: file::Control, folder: &Path) -> ControlSocket {
+    match written.socket {
+        None => ControlSocket::Usual,
+        Some(socket) if socket == Path::new("off") => ControlSocket::Off,
+        Some(socket) => ControlSocket::At(folder.join(socket)),
+    }
 }
 
 fn relay(

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::path::PathBuf;
 
 use rustix::fs::FlockOperation;
 use rustix::fs::Mode;
@@ -16,6 +17,10 @@ use socket2::Domain;
 use socket2::SockAddr;
 use socket2::Socket;
 use socket2::Type;
+
+use crate::config::ControlSocket;
+use crate::config::USUAL_CONTROL_SOCKET;
+use crate::listen::inherited::Inherited;
 
 /// Its owner reads and writes, and nobody else.
 const OWNER_ONLY: u32 = 0o600;
@@ -34,13 +39,41 @@ pub enum SocketError {
     #[error("{0} is no socket; name another place in `[control] socket`")]
     Other(String),
     /// The system refuses.
-    #[error("cannot make the control socket {path}: {error}; name another place in `[control] socket`, or \"off\"")]
+    #[error(
+        "cannot make the control socket {path}: {error}; name another place in `[control] socket`, or \"off\""
+    )]
     System {
         /// Where.
         path: String,
         /// What the system says.
         error: io::Error,
     },
+}
+
+/// A control socket, and where it is.
+pub type Placed = (UnixListener, PathBuf);
+
+/// Takes the configured socket from who passed it, or makes it. Where none is named, a gateway does without one
+/// if there is no place for it, and the text says so.
+pub fn open(
+    configured: &ControlSocket,
+    inherited: &mut Inherited,
+) -> Result<(Option<Placed>, Option<String>), SocketError> {
+    let (path, is_usual) = match configured {
+        ControlSocket::Off => return Ok((None, None)),
+        ControlSocket::Usual => (Path::new(USUAL_CONTROL_SOCKET), true),
+        ControlSocket::At(path) => (path.as_path(), false),
+    };
+    let path = std::path::absolute(path)
+        .map_err(|error| SocketError::System { path: path.display().to_string(), error })?;
+    if let Some(listener) = inherited.take_control(&path) {
+        return Ok((Some((listener, path)), None));
+    }
+    match bind(&path) {
+        Ok(listener) => Ok((Some((listener, path)), None)),
+        Err(error) if is_usual => Ok((None, Some(error.to_string()))),
+        Err(error) => Err(error),
+    }
 }
 
 /// Makes the socket.

@@ -52,7 +52,8 @@ impl Predecessor {
         io::Write::write_all(&mut &stream, Word::HandOver.line().as_bytes())?;
         let (line, sockets) = pass::receive(&stream)?;
         let answer = wire::read_answer(&line).map_err(ClientError::Refused)?;
-        let passed: Vec<Passed> = serde_json::from_value(answer).map_err(|error| wrong(&error.to_string()))?;
+        let passed: Vec<Passed> =
+            serde_json::from_value(answer).map_err(|error| wrong(&error.to_string()))?;
         if passed.len() != sockets.len() {
             return Err(wrong("not as many sockets as it says").into());
         }
