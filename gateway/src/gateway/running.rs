@@ -4,6 +4,8 @@
 //! accepted, and open tunnels go on until the drain time is over. A successor that is ready puts the gateway
 //! into draining at once; the successor accepts what waits in the queues of the shared sockets.
 
+mod status;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -367,36 +369,6 @@ impl Running {
             "hand-over: process {pid} accepts from now on; waiting for open tunnels"
         ));
         Ok(())
-    }
-
-    /// What `la-gateway status` shows: the one place for it.
-    fn status(&self) -> Value {
-        let (state, left) = match self.phase {
-            Phase::Serving => ("serving", None),
-            Phase::LameDuck { until } => ("lame-duck", Some(until)),
-            Phase::Draining { until } => ("draining", Some(until)),
-        };
-        let left = left.map(|until| until.saturating_duration_since(Instant::now()).as_secs());
-        let listeners = self.gateway.listeners.iter().map(|bound| {
-            json!({
-                "address": bound.address, "plain": bound.speaks.plain, "tls": bound.speaks.tls.is_some(),
-                "proxy_protocol": bound.speaks.proxy_protocol.is_some(),
-            })
-        });
-        let admin = self.gateway.admin.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "pid": std::process::id(),
-            "uptime_seconds": self.begun.elapsed().as_secs(),
-            "state": state,
-            "seconds_left": left,
-            "ready": !self.gateway.stations.draining.is_cancelled(),
-            "listeners": listeners.collect::<Vec<_>>(),
-            "admin": admin,
-            "control": self.control.as_ref().map(|(_, _, path)| path),
-            "tunnels": self.gateway.stations.limits.tunnels(),
-            "policy": self.policy,
-        })
     }
 }
 
