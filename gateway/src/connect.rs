@@ -7,6 +7,7 @@
 
 mod identify;
 mod live;
+mod standing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,11 +17,13 @@ use bytes::BytesMut;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use self::identify::PasswordWork;
 pub use self::live::Live;
+use self::standing::Standing;
 use crate::config::Tunnel;
 use crate::dial::direct;
 use crate::ending::Ending;
@@ -48,6 +51,8 @@ use crate::tunnel::hello::OriginSaid;
 pub struct Stations {
     /// The configuration in force; a request takes one snapshot of it.
     pub live: ArcSwap<Live>,
+    /// Told of every reload.
+    pub reloads: watch::Sender<()>,
     /// Rates and numbers. They outlive a reload.
     pub limits: Arc<Limits>,
     /// Password checks under way.
@@ -66,6 +71,14 @@ pub struct Stations {
     pub cut: CancellationToken,
 }
 
+impl Stations {
+    /// Puts another configuration in force, for every request from now on; tells the open tunnels.
+    pub fn replace(&self, live: Live) {
+        self.live.store(Arc::new(live));
+        self.reloads.send_replace(());
+    }
+}
+
 /// An admitted CONNECT: leave, a slot, and an open connection. Only [`admit`] makes one.
 pub struct Admitted {
     permit: Permit,
@@ -73,6 +86,7 @@ pub struct Admitted {
     origin: Stream,
     /// What the origin sent before the client's 200: only a relay's answer can bring any.
     origin_early: BytesMut,
+    standing: Standing,
     _slot: Slot,
 }
 
@@ -102,6 +116,8 @@ pub async fn admit(
         return Err(Refusal::Loop);
     }
     let passed = Passed::read(&request.via)?;
+    // Before the snapshot, so that no reload is missed.
+    let reloads = stations.reloads.subscribe();
     let live = stations.live.load_full();
     let client = identify::identify(stations, &live.policy, request.authorization, sender, record).await?;
     record.user = client.user().cloned();
@@ -109,15 +125,27 @@ pub async fn admit(
     let slot = stations.limits.admit(ClientKey::of(&client, from.ip()), client.role())?;
     let permit = client.role().destinations.authorize(&request.target)?;
     record.rule = Some(permit.rule().to_string());
-    let tunnel = Arc::clone(&live.tunnel);
-    let (limit, resolver, addresses) = (tunnel.connect, &live.resolver, &live.policy.addresses);
+    let mut standing = Standing::new(client, from.ip(), request.target, reloads);
+    let (origin, origin_early) = reach(&live, &permit, &passed, record).await?;
+    standing.dialled = record.address.filter(|_| record.route == Some(Route::Direct));
+    standing.check(stations)?;
+    Ok(Admitted { permit, tunnel: Arc::clone(&live.tunnel), origin, origin_early, standing, _slot: slot })
+}
+
+/// Connects to the target, through a relay or directly. What the origin sent already comes with it.
+async fn reach(
+    live: &Live,
+    permit: &Permit,
+    passed: &Passed,
+    record: &mut Record,
+) -> Result<(Stream, BytesMut), Refusal> {
+    let (limit, resolver, addresses) = (live.tunnel.connect, &live.resolver, &live.policy.addresses);
     let relays = live.relays.as_ref();
     if let Some(relays) = relays.filter(|_| !live.relay_settings.bypasses(permit.target().name())) {
         record.route = Some(Route::Relay);
-        let relayed = relays.connect(permit.target(), &passed, resolver, addresses, limit).await?;
+        let relayed = relays.connect(permit.target(), passed, resolver, addresses, limit).await?;
         record.address = Some(relayed.address);
-        let origin_early = relayed.early.into();
-        return Ok(Admitted { permit, tunnel, origin: relayed.stream, origin_early, _slot: slot });
+        return Ok((relayed.stream, relayed.early.into()));
     }
     record.route = Some(Route::Direct);
     let found = resolver.resolve(permit.target()).await?;
@@ -125,8 +153,7 @@ pub async fn admit(
     record.address = vetted.first().map(|vetted| vetted.address());
     let connected = direct::connect(&vetted, limit).await?;
     record.address = Some(connected.address);
-    let origin = Stream::Plain(connected.stream);
-    Ok(Admitted { permit, tunnel, origin, origin_early: BytesMut::new(), _slot: slot })
+    Ok((Stream::Plain(connected.stream), BytesMut::new()))
 }
 
 /// Carries an admitted tunnel to its end. `early` is what the client sent after its request head.
@@ -140,7 +167,7 @@ pub async fn carry<C>(
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
-    let Admitted { permit, tunnel, mut origin, origin_early, _slot } = admitted;
+    let Admitted { permit, tunnel, mut origin, origin_early, mut standing, _slot } = admitted;
     stations.metrics.tunnel_begins(record.set_up());
     let mut traffic = Traffic::default();
     let carried = async {
@@ -158,6 +185,7 @@ where
     let ending = tokio::select! {
         ending = carried => ending,
         () = stations.cut.cancelled() => Ending::Drained,
+        () = standing.is_lost(stations) => Ending::Revoked,
     };
     if ending == Ending::ClientReset {
         // The origin must not take a cut stream for a whole one.

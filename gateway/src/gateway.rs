@@ -4,6 +4,8 @@ mod accepting;
 mod build;
 mod identities;
 pub mod launcher;
+mod places;
+pub mod reload;
 mod running;
 mod service;
 
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -22,6 +25,10 @@ use tracing::warn;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use self::build::Parts;
+use self::places::Places;
+use self::reload::Listening;
+use self::reload::Reloader;
+use self::reload::Settled;
 pub use self::running::Attendants;
 use crate::admin::Admin;
 use crate::config::Config;
@@ -58,7 +65,8 @@ pub struct Gateway {
     listeners: Vec<Arc<Bound>>,
     admin: Option<(Arc<TcpListener>, Arc<Admin>)>,
     admin_asked: Option<SocketAddr>,
-    connections: usize,
+    places: Arc<Places>,
+    reloader: Arc<Reloader>,
 }
 
 struct Bound {
@@ -66,7 +74,7 @@ struct Bound {
     address: SocketAddr,
     /// As configured: the port may be 0.
     asked: SocketAddr,
-    speaks: Arc<Speaks>,
+    speaks: Arc<ArcSwap<Speaks>>,
 }
 
 /// Why a gateway cannot start.
@@ -126,11 +134,13 @@ impl Gateway {
         let via = Via::new(getrandom::u64().map_err(StartError::Random)?);
         let verified = Arc::new(Verified::new(key));
         let parts = Parts::new(config, via.clone())?;
-        let mut listeners = Vec::new();
-        for (listener, speaks) in config.listeners.iter().zip(speaks) {
-            let asked = listener.address;
+        let (mut listeners, mut listening) = (Vec::new(), Vec::new());
+        for (written, speaks) in config.listeners.iter().zip(speaks) {
+            let asked = written.address;
             let (listener, address) = bind(Kind::Proxy, asked, &mut inherited)?;
-            listeners.push(Arc::new(Bound { listener, address, asked, speaks: Arc::new(speaks) }));
+            let speaks = Arc::new(ArcSwap::from_pointee(speaks));
+            listening.push(Listening { written: asked, speaks: Arc::clone(&speaks) });
+            listeners.push(Arc::new(Bound { listener, address, asked, speaks }));
         }
         let admin_asked = config.admin.as_ref().map(|admin| admin.address);
         let admin = admin_asked.map(|asked| bind(Kind::Admin, asked, &mut inherited)).transpose()?;
@@ -141,9 +151,11 @@ impl Gateway {
         bound.extend(admin.as_ref().map(|(_, address)| *address));
         let own = own_addresses(&bound).map_err(StartError::Interfaces)?;
         let (connections, limits) = connections(config);
+        say_fewer(config, connections);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let stations = Arc::new(Stations {
-            live: ArcSwap::from_pointee(parts.live(config, own, verified)),
+            live: ArcSwap::from_pointee(parts.live(config, own, Arc::clone(&verified))),
+            reloads: watch::Sender::new(()),
             limits: Arc::new(Limits::new(limits)),
             passwords: PasswordWork::new(processors),
             metrics: Arc::new(Metrics::new()?),
@@ -156,18 +168,22 @@ impl Gateway {
         let admin = admin.map(|(listener, _)| {
             (Arc::new(listener), Arc::new(Admin { stations: Arc::clone(&stations), dropped }))
         });
-        Ok(Self {
-            stations,
-            listeners,
-            admin,
-            admin_asked,
-            connections: usize::try_from(connections).unwrap_or(usize::MAX),
-        })
+        let places = Arc::new(Places::new(connections));
+        let settled = Settled::new(config, listening, bound);
+        let (all, free) = (Arc::clone(&stations), Arc::clone(&places));
+        let reloader = Arc::new(Reloader::new(config, all, free, verified, settled));
+        Ok(Self { stations, listeners, admin, admin_asked, places, reloader })
+    }
+
+    /// Returns what puts another configuration in force.
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reloader)
     }
 
     fn say_where(&self) {
         for bound in &self.listeners {
-            let schemes = [(bound.speaks.plain, "http"), (bound.speaks.tls.is_some(), "https")];
+            let speaks = bound.speaks.load();
+            let schemes = [(speaks.plain, "http"), (speaks.tls.is_some(), "https")];
             for (_, scheme) in schemes.into_iter().filter(|(speaks, _)| *speaks) {
                 info!(
                     event_id = events::STARTED.0, kind = "proxy", address = %bound.address,
@@ -191,14 +207,19 @@ fn connections(config: &Config) -> (u32, limits::Settings) {
     let (all, of_one_address) = descriptors::places(limit);
     let mut limits = config.limits.clone();
     limits.connections_per_address = limits.connections_per_address.min(of_one_address);
-    if all < config.connections {
+    (config.connections.min(all), limits)
+}
+
+/// Says that there are fewer places for connections than the configuration wants.
+fn say_fewer(config: &Config, connections: u32) {
+    if connections < config.connections {
+        let limit = descriptors::raise();
         warn!(
             event_id = events::INFORMATION.0,
-            "{all} connections instead of {}: the open files limit is {limit}; raise it (ulimit -n, LimitNOFILE)",
+            "{connections} connections instead of {}: the open files limit is {limit}; raise it (ulimit -n, LimitNOFILE)",
             config.connections
         );
     }
-    (config.connections.min(all), limits)
 }
 
 /// Sets up the relays of a configuration, if it has any.

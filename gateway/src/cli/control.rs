@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use anyhow::anyhow;
-use la_gateway::config;
+use la_gateway::config::ControlSocket;
 use la_gateway::control::client::ask;
 use la_gateway::control::wire::Word;
 use la_gateway::gateway::launcher::Successor;
 use serde_json::Value;
 
+use super::EX_CONFIG;
 use super::count;
 use super::run::control_socket;
 
@@ -33,6 +34,16 @@ pub(super) struct Status {
     json: bool,
 }
 
+/// Arguments of `reload`.
+#[derive(clap::Args)]
+pub(super) struct Reload {
+    #[command(flatten)]
+    place: Place,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
 /// Arguments of `launcher`.
 #[derive(clap::Args)]
 pub(super) struct Launcher {
@@ -45,9 +56,7 @@ impl Place {
     fn ask(&self, config: Option<&Path>, word: Word) -> anyhow::Result<Value> {
         let socket = match &self.socket {
             Some(socket) => socket.clone(),
-            None => control_socket(&config::load(config).map_err(|problems| {
-                anyhow!("{problems}\nthe configuration tells where the gateway is; or say it with --socket")
-            })?)?,
+            None => control_socket(&ControlSocket::find(config).map_err(|problem| anyhow!("{problem}"))?)?,
         };
         Ok(ask(&socket, word)?)
     }
@@ -64,11 +73,23 @@ pub(super) fn status(config: Option<&Path>, what: &Status) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets the running gateway read its configuration anew.
+/// Lets the running gateway read its configuration anew. A refused one has the exit code of a wrong configuration.
 #[expect(clippy::print_stdout, reason = "the command's result")]
-pub(super) fn reload(config: Option<&Path>, place: &Place) -> anyhow::Result<ExitCode> {
-    println!("{}", place.ask(config, Word::Reload)?);
-    Ok(ExitCode::SUCCESS)
+pub(super) fn reload(config: Option<&Path>, what: &Reload) -> anyhow::Result<ExitCode> {
+    let outcome = what.place.ask(config, Word::Reload)?;
+    let word = outcome.get("outcome").and_then(Value::as_str).unwrap_or_default();
+    if what.json {
+        println!("{outcome}");
+    } else {
+        let list = |name: &str| {
+            let all = outcome.get(name).and_then(Value::as_array).into_iter().flatten();
+            all.filter_map(Value::as_str).map(printable).collect::<Vec<_>>()
+        };
+        list("problems").iter().for_each(|problem| eprintln!("{problem}"));
+        println!("{}", printable(word));
+        list("waits").iter().for_each(|wait| println!("waits for a hand-over or a restart: {wait}"));
+    }
+    Ok(if word == "refused" { ExitCode::from(EX_CONFIG) } else { ExitCode::SUCCESS })
 }
 
 /// Lets the running gateway drain.

@@ -37,7 +37,7 @@ enum Command {
     /// Say how the running gateway is
     Status(control::Status),
     /// Let the running gateway read its configuration anew
-    Reload(control::Place),
+    Reload(control::Reload),
     /// Let the running gateway take no new work, and end when its tunnels have
     Drain(control::Place),
     /// Start successors of a gateway (for its own use)

@@ -35,7 +35,6 @@ use tracing::info;
 use tracing::warn;
 
 use super::EX_CONFIG;
-use super::count;
 
 /// Arguments of `run`.
 #[derive(clap::Args, Default)]
@@ -61,7 +60,7 @@ impl Prepared {
         let mut inherited = Inherited::of_systemd()?;
         let from = what.take_over.as_ref().map(|named| match named {
             Some(named) => Ok(named.clone()),
-            None => control_socket(config),
+            None => control_socket(&config.control),
         });
         let predecessor = from
             .transpose()?
@@ -83,8 +82,8 @@ impl Prepared {
 }
 
 /// Returns where the control socket of a configuration is.
-pub(super) fn control_socket(config: &Config) -> anyhow::Result<PathBuf> {
-    match &config.control {
+pub(super) fn control_socket(configured: &ControlSocket) -> anyhow::Result<PathBuf> {
+    match configured {
         ControlSocket::At(path) => Ok(path.clone()),
         ControlSocket::Usual => Ok(PathBuf::from(USUAL_CONTROL_SOCKET)),
         ControlSocket::Off => bail!("`[control] socket` is \"off\"; name a place there, or the socket here"),
@@ -94,7 +93,9 @@ pub(super) fn control_socket(config: &Config) -> anyhow::Result<PathBuf> {
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(config: Config, what: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(&config, what)?;
-    let sandbox = config.sandbox.then(|| sandbox::close(&Openings::of(&config)));
+    let openings = Openings::of(&config);
+    let sandbox = config.sandbox.then(|| sandbox::close(&openings));
+    let in_force = sandbox.as_ref().and_then(|closed| closed.as_ref().ok()).copied();
     let writer = log::start(config.log);
     say(sandbox);
     prepared.notes.iter().for_each(|note| info!(event_id = events::INFORMATION.0, "{note}"));
@@ -106,14 +107,15 @@ pub(super) fn run(config: Config, what: &Arguments) -> anyhow::Result<ExitCode> 
             Ok(gateway) => gateway,
             Err(error) => return Ok(not_started(&error)),
         };
-        let policy = policy(&config);
-        info!(event_id = events::POLICY.0, "policy: {policy}");
+        if let Some(sandbox) = in_force {
+            gateway.reloader().is_confined(openings, sandbox);
+        }
+        info!(event_id = events::POLICY.0, "policy: {}", config.policy());
         let (orders, inbox) = mpsc::channel(MOST_ORDERS);
         let attendants = Attendants {
             control: prepared.control,
             launcher: prepared.launcher,
             predecessor: prepared.predecessor,
-            policy,
             orders: (orders.clone(), inbox),
         };
         tokio::select! {
@@ -181,28 +183,4 @@ fn not_started(error: &StartError) -> ExitCode {
         | StartError::Random(_)
         | StartError::Metrics(_) => ExitCode::FAILURE,
     }
-}
-
-/// Says in one line who may go where.
-pub(super) fn policy(config: &Config) -> String {
-    let roles = config.roles.all.iter().map(|summary| {
-        let mut who: Vec<String> = summary.anonymous_from.iter().map(ToString::to_string).collect();
-        if summary.users > 0 {
-            who.push(count(summary.users, "user"));
-        }
-        if summary.certificates > 0 {
-            who.push(count(summary.certificates, "certificate"));
-        }
-        format!(
-            "role {} ({}) may reach {} in {}: {}",
-            summary.role.name,
-            if who.is_empty() { "nobody".to_owned() } else { who.join(", ") },
-            if summary.bundles.is_empty() { "no bundle".to_owned() } else { summary.bundles.join(", ") },
-            summary.cloud,
-            count(summary.role.destinations.rules(), "host rule"),
-        )
-    });
-    let source =
-        config.file.as_ref().map_or("built-in default".to_owned(), |file| file.display().to_string());
-    format!("{}; port 443 only ({source})", roles.collect::<Vec<_>>().join("; "))
 }

@@ -3,8 +3,11 @@
 //! [`load`] gives either a [`Config`] that can be run or every problem in it. It binds nothing and
 //! looks nothing up. The keys, their defaults and their units stand in `deploy/config/gateway.toml`.
 
+mod control;
 mod file;
 mod listeners;
+mod policy;
+mod reload;
 mod roles;
 pub mod users;
 mod values;
@@ -24,21 +27,26 @@ pub use common::document::read_file;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+pub use self::control::ControlSocket;
+pub use self::control::USUAL_CONTROL_SOCKET;
 pub use self::listeners::ClientCertificatePolicy;
 pub use self::listeners::Listener;
 pub use self::listeners::ProxyProtocol;
 pub use self::listeners::Tls;
+pub use self::reload::EndTunnels;
+pub use self::reload::Files;
+pub use self::reload::Reload;
+use self::reload::Whole;
 pub use self::roles::Roles;
 use self::values::AdminAddress;
 use crate::events::Log;
+use crate::policy::addresses::Addresses;
 use crate::policy::limits;
 use crate::policy::names::DnsSettings;
 use crate::policy::relays::RelaySettings;
 
 /// Where the configuration is looked for when none is named.
 pub const USUAL_PLACE: &str = "/etc/la-gateway/gateway.toml";
-/// Where the control socket is when none is named.
-pub const USUAL_CONTROL_SOCKET: &str = "/run/la-gateway/control.sock";
 const BUILT_IN: &str = include_str!("default.toml");
 
 /// A configuration that can be run.
@@ -66,6 +74,8 @@ pub struct Config {
     pub head_timeout: Duration,
     /// Whether the process shuts itself in after start.
     pub sandbox: bool,
+    /// What a reload does.
+    pub reload: Reload,
     /// Form and level of the records.
     pub log: Log,
     /// Roles with their users and networks.
@@ -81,17 +91,6 @@ pub struct Admin {
     pub address: SocketAddr,
     /// Networks that are answered beside loopback.
     pub from: Vec<IpNet>,
-}
-
-/// Where the control socket is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ControlSocket {
-    /// Nowhere.
-    Off,
-    /// In the service's own folder, where there is one: [`USUAL_CONTROL_SOCKET`].
-    Usual,
-    /// Here.
-    At(PathBuf),
 }
 
 /// Deadlines and checks of a tunnel.
@@ -171,6 +170,11 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         problems.push(source.problem(certificate.span(), text));
     }
     let roles = roles::read(&written.role, percent_encoded, source, folder, &mut problems);
+    let (dns, allow) =
+        (dns(written.dns), written.addresses.allow.values().map(|net| net.0).collect::<Vec<_>>());
+    let addresses = Addresses::new(allow.clone());
+    let whole = Whole { roles: &roles, addresses, dns: &dns, relay: &relay };
+    let reload = reload::read(&written.reload, &whole, source, &mut problems);
     if !problems.is_empty() {
         problems.sort_by_key(|problem| (problem.file != source.file, problem.place));
         return Err(Problems(problems));
@@ -179,10 +183,10 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     Ok(Config {
         listeners,
         admin,
-        control: control(written.control, folder),
-        dns: dns(written.dns),
+        control: ControlSocket::of(written.control.socket, folder),
+        dns,
         relay,
-        allow: written.addresses.allow.values().map(|net| net.0).collect(),
+        allow,
         tunnel: Tunnel {
             minimum_tls: written.tunnel.minimum_tls,
             server_name: written.tunnel.server_name,
@@ -205,6 +209,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         connections: limits.connections.get(),
         head_timeout: limits.head_timeout.0.0,
         sandbox: written.sandbox.enabled,
+        reload,
         log: Log { format: written.log.format, level: written.log.level },
         roles,
         file: file.map(Path::to_owned),
@@ -227,14 +232,6 @@ fn admin(
         problems.push(source.problem(span, text));
     }
     Some(Admin { address, from })
-}
-
-fn control(written: file::Control, folder: &Path) -> ControlSocket {
-    match written.socket {
-        None => ControlSocket::Usual,
-        Some(socket) if socket == Path::new("off") => ControlSocket::Off,
-        Some(socket) => ControlSocket::At(folder.join(socket)),
-    }
 }
 
 fn relay(

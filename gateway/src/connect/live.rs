@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::config::EndTunnels;
 use crate::config::Tunnel;
 use crate::dial::relay::Relays;
 use crate::dial::resolve::Resolver;
@@ -31,4 +32,6 @@ pub struct Live {
     pub head_timeout: Duration,
     /// Networks that the admin listener answers, beside loopback.
     pub admin_from: Vec<IpNet>,
+    /// Which open tunnels end when this comes into force.
+    pub end_tunnels: EndTunnels,
 }

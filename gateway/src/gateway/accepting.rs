@@ -7,12 +7,12 @@ use std::task::Poll;
 
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::Bound;
 use super::Gateway;
+use super::places::Places;
 use crate::connect::Stations;
 use crate::connection;
 use crate::listen::socket;
@@ -40,18 +40,17 @@ pub(super) struct Door {
 struct Room {
     bound: Arc<Bound>,
     stations: Arc<Stations>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     clients: TaskTracker,
 }
 
 impl Door {
     /// Accepts from now on.
     pub(super) fn open(gateway: &Gateway, clients: &TaskTracker) -> Self {
-        let places = Arc::new(Semaphore::new(gateway.connections.min(Semaphore::MAX_PERMITS)));
         let rooms = gateway.listeners.iter().map(|bound| Room {
             bound: Arc::clone(bound),
             stations: Arc::clone(&gateway.stations),
-            places: Arc::clone(&places),
+            places: Arc::clone(&gateway.places),
             clients: clients.clone(),
         });
         let rooms: Vec<Room> = rooms.collect();
@@ -75,12 +74,7 @@ impl Door {
 impl Room {
     async fn accept(self) {
         loop {
-            if self.places.available_permits() == 0 {
-                socket::say_paused(
-                    "as many connections are open as `[limits] connections` and the open files limit allow",
-                );
-            }
-            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            let Some(place) = self.places.take().await else { return };
             let (socket, peer) = socket::accept(&self.bound.listener).await;
             self.serve(socket, peer, place);
         }
@@ -89,7 +83,7 @@ impl Room {
     /// Serves those who came before the door closed.
     async fn last_call(&self) {
         for _ in 0..LAST_CALL {
-            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
+            let Some(place) = self.places.take_now() else { return };
             let waiting = poll_fn(|cx| match self.bound.listener.poll_accept(cx) {
                 Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
                 Poll::Pending => Poll::Ready(None),
@@ -100,7 +94,7 @@ impl Room {
     }
 
     fn serve(&self, socket: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
-        let (stations, speaks) = (Arc::clone(&self.stations), Arc::clone(&self.bound.speaks));
+        let (stations, speaks) = (Arc::clone(&self.stations), self.bound.speaks.load_full());
         let head = stations.live.load().head_timeout;
         self.clients.spawn(async move {
             connection::serve(stations, speaks, socket, peer, head).await;

@@ -1,4 +1,4 @@
-//! From a configuration to what is in force.
+//! From a configuration to what is in force, with what still holds of the one before.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::policy::via::Via;
 
 /// The parts of a configuration in force that can fail, because they read files of their own.
 pub(super) struct Parts {
-    resolver: Arc<Resolver>,
+    pub(super) resolver: Arc<Resolver>,
     relays: Option<Arc<Relays>>,
 }
 
@@ -25,6 +25,22 @@ impl Parts {
     pub(super) fn new(config: &Config, via: Via) -> Result<Self, StartError> {
         let resolver = Arc::new(Resolver::new(&config.dns)?);
         let relays = relays(config, via)?.map(Arc::new);
+        Ok(Self { resolver, relays })
+    }
+
+    /// Keeps of `before` what is the same: the answers of name servers, and what is known of the relays'
+    /// health unless the file with their authorities changed.
+    pub(super) fn renewed(
+        config: &Config,
+        before: &Live,
+        same_authorities: bool,
+        via: Via,
+    ) -> Result<Self, StartError> {
+        let resolver = before.resolver.renewed(&config.dns)?;
+        let relays = match same_authorities && config.relay == before.relay_settings {
+            true => before.relays.clone(),
+            false => relays(config, via)?.map(Arc::new),
+        };
         Ok(Self { resolver, relays })
     }
 
@@ -41,6 +57,7 @@ impl Parts {
             tunnel: Arc::new(config.tunnel.clone()),
             head_timeout: config.head_timeout,
             admin_from: config.admin.as_ref().map(|admin| admin.from.clone()).unwrap_or_default(),
+            end_tunnels: config.reload.end_tunnels,
         }
     }
 }

@@ -4,10 +4,10 @@
 //! accepted, and open tunnels go on until the drain time is over. A successor that is ready puts the gateway
 //! into draining at once; the successor accepts what waits in the queues of the shared sockets.
 
+mod hand_over;
 mod status;
 
 use std::io;
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
 use tokio::time::timeout;
@@ -33,23 +34,22 @@ use super::Gateway;
 use super::accepting;
 use super::accepting::Door;
 use super::identities;
-use super::launcher;
 use super::launcher::Launcher;
 use super::refresh;
+use super::reload;
 use super::service::Service;
 use super::sweep;
 use crate::control::Control;
-use crate::control::Offer;
 use crate::control::Order;
 use crate::control::Reply;
 use crate::control::client::ClientError;
-use crate::control::pass::Passed;
 use crate::control::successor::Predecessor;
 use crate::events;
-use crate::listen::inherited::Kind;
 
 /// Longest wait for what is no tunnel, once the tunnels are cut: a head, a look-up. They have deadlines.
 const LAST: Duration = Duration::from_secs(1);
+/// Most reloads that are under way or wait for one another.
+const MOST_RELOADS: usize = 16;
 
 /// What stands around a gateway: who may order, who starts a successor, and whom it follows itself.
 pub struct Attendants {
@@ -59,8 +59,6 @@ pub struct Attendants {
     pub launcher: Option<Launcher>,
     /// The gateway that runs until this one is ready.
     pub predecessor: Option<Predecessor>,
-    /// The policy, in one line.
-    pub policy: String,
     /// Where orders come from, and how they are given.
     pub orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
 }
@@ -84,7 +82,7 @@ struct Running {
     /// Tasks of the admin listener and of the control socket.
     conversations: TaskTracker,
     service: Service,
-    policy: String,
+    reloads: JoinSet<()>,
     begun: Clock,
     phase: Phase,
     /// Signals to end so far.
@@ -108,9 +106,9 @@ impl Gateway {
             );
         }
         let (stations, conversations) = (Arc::clone(&self.stations), TaskTracker::new());
-        let fresh = self.listeners.iter().filter_map(|bound| bound.speaks.tls.clone()).collect();
         let tasks = [
-            tokio::spawn(identities::keep_fresh(fresh)),
+            tokio::spawn(identities::keep_fresh(Arc::clone(&self.reloader))),
+            tokio::spawn(reload::watch(Arc::clone(&self.reloader))),
             tokio::spawn(sweep(Arc::clone(&stations))),
             tokio::spawn(refresh(Arc::clone(&stations))),
         ];
@@ -127,7 +125,7 @@ impl Gateway {
             launcher: None,
             conversations,
             service: Service::new(),
-            policy: attendants.policy,
+            reloads: JoinSet::new(),
             begun: Clock::now(),
             phase: Phase::Serving,
             signals: 0,
@@ -139,7 +137,7 @@ impl Gateway {
         };
         running.be_controlled(attendants.control, attendants.launcher, orders)?;
         running.gateway.say_where();
-        running.service.ready(&running.policy);
+        running.say_ready();
         let cut = running.obey_to_the_end(&mut inbox).await;
         tasks.iter().for_each(JoinHandle::abort);
         running.end(cut).await;
@@ -155,7 +153,7 @@ impl Running {
         orders: mpsc::Sender<Order>,
     ) -> io::Result<()> {
         if let Some((told, says)) = launcher.map(Launcher::connect).transpose()? {
-            tokio::spawn(launcher::record(says));
+            tokio::spawn(super::launcher::record(says));
             self.launcher = Some(told);
         }
         if let Some((listener, path)) = control {
@@ -194,6 +192,7 @@ impl Running {
                 },
                 // Ends only when the tracker is closed, which draining does.
                 () = clients.wait() => return 0,
+                Some(_) = self.reloads.join_next() => self.say_ready(),
                 () = self.service.beat() => {}
             }
         }
@@ -289,90 +288,36 @@ impl Running {
         }
     }
 
-    async fn start_successor(&mut self) {
-        let id = events::HAND_OVER.0;
-        if self.phase != Phase::Serving {
-            return warn!(
-                event_id = id,
-                "SIGUSR2: this gateway is draining already; no successor is started"
-            );
-        }
-        let Some(launcher) = &mut self.launcher else {
-            return warn!(
-                event_id = id,
-                "SIGUSR2 needs a control socket; set `[control] socket` and restart once"
-            );
-        };
-        if let Err(error) = launcher::go(launcher).await {
-            let text = "the launcher is gone; start a successor with `la-gateway run --take-over`";
-            warn!(event_id = id, "SIGUSR2: {text} ({error})");
-        }
-    }
-
-    /// Reads the configuration anew.
+    /// Reads the configuration anew, beside other orders.
     fn reload(&mut self, why: &'static str, reply: Option<Reply>) {
-        let text = "users and configuration are read at start only; restart, or send SIGUSR2, for a change";
-        warn!(event_id = events::INFORMATION.0, "{why}: {text}");
-        if let Some(reply) = reply {
-            answer(reply, Err(text.to_owned()));
+        if self.reloads.len() == MOST_RELOADS {
+            // Those that wait find what is written now.
+            return answer_if(reply, Err("enough reloads are under way; ask again".to_owned()));
         }
+        self.service.reloading();
+        let reloader = Arc::clone(&self.gateway.reloader);
+        self.reloads.spawn(async move {
+            let outcome = reloader.reload(why).await;
+            answer_if(reply, serde_json::to_value(outcome).map_err(|error| error.to_string()));
+        });
     }
 
-    fn offer(&mut self) -> Result<Offer, String> {
-        if self.phase != Phase::Serving {
-            return Err("this gateway is draining already; start one without --take-over".to_owned());
+    /// Tells systemd that the gateway serves, or that a reload is over.
+    fn say_ready(&self) {
+        match self.phase {
+            Phase::Serving => self.service.ready(&self.gateway.reloader.state().policy),
+            Phase::LameDuck { .. } | Phase::Draining { .. } => self.service.stopping("draining"),
         }
-        let busy = |_| "another hand-over is under way; wait for its end".to_owned();
-        let turn = Arc::clone(&self.turn).try_acquire_owned().map_err(busy)?;
-        let sockets = self.sockets().map_err(|error| format!("the sockets cannot be copied: {error}"))?;
-        Ok(Offer { sockets, turn })
-    }
-
-    fn sockets(&self) -> io::Result<Vec<(Passed, std::os::fd::OwnedFd)>> {
-        let mut sockets = Vec::new();
-        for bound in &self.gateway.listeners {
-            let passed = Passed::Listener { kind: Kind::Proxy, asked: bound.asked };
-            sockets.push((passed, bound.listener.as_fd().try_clone_to_owned()?));
-        }
-        if let (Some((listener, _)), Some(asked)) = (&self.gateway.admin, self.gateway.admin_asked) {
-            let passed = Passed::Listener { kind: Kind::Admin, asked };
-            sockets.push((passed, listener.as_fd().try_clone_to_owned()?));
-        }
-        if let Some((_, listener, _)) = &self.control {
-            sockets.push((Passed::Control, listener.as_fd().try_clone_to_owned()?));
-        }
-        Ok(sockets)
-    }
-
-    /// Leaves everything that listens to the successor, and drains.
-    async fn give_way(&mut self, pid: i32) -> Result<(), String> {
-        if self.phase != Phase::Serving {
-            return Err("this gateway was told to end meanwhile".to_owned());
-        }
-        // What waits in the queues is the successor's.
-        if let Some(door) = self.door.take() {
-            door.close(accepting::Waiting::Left).await;
-        }
-        self.gateway.listeners.clear();
-        for task in self.admin.take().into_iter().chain(self.control.take().map(|(task, ..)| task)) {
-            task.abort();
-            let _ = task.await;
-        }
-        self.gateway.admin = None;
-        // A probe that keeps its connection asks the successor next.
-        self.admin_closes.cancel();
-        // The launcher ends, and whoever is the parent of orphans becomes the successor's.
-        self.launcher = None;
-        self.service.succeeded_by(u32::try_from(pid).unwrap_or_default());
-        self.successor = Some(pid);
-        self.wait_for_tunnels(&format!(
-            "hand-over: process {pid} accepts from now on; waiting for open tunnels"
-        ));
-        Ok(())
     }
 }
 
 /// Who asked may have gone; then nobody wants the answer.
 fn answer(reply: Reply, with: Result<Value, String>) {
     let _ = reply.send(with);
+}
+
+fn answer_if(reply: Option<Reply>, with: Result<Value, String>) {
+    if let Some(reply) = reply {
+        answer(reply, with);
+    }
 }

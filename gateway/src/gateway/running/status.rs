@@ -17,12 +17,14 @@ impl Running {
         };
         let left = left.map(|until| until.saturating_duration_since(Instant::now()).as_secs());
         let listeners = self.gateway.listeners.iter().map(|bound| {
+            let speaks = bound.speaks.load();
             json!({
-                "address": bound.address, "plain": bound.speaks.plain, "tls": bound.speaks.tls.is_some(),
-                "proxy_protocol": bound.speaks.proxy_protocol.is_some(),
+                "address": bound.address, "plain": speaks.plain, "tls": speaks.tls.is_some(),
+                "proxy_protocol": speaks.proxy_protocol.is_some(),
             })
         });
         let admin = self.gateway.admin.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+        let reload = self.gateway.reloader.state();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -34,7 +36,8 @@ impl Running {
             "admin": admin,
             "control": self.control.as_ref().map(|(_, _, path)| path),
             "tunnels": self.gateway.stations.limits.tunnels(),
-            "policy": self.policy,
+            "policy": reload.policy,
+            "reload": reload,
         })
     }
 }
