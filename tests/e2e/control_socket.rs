@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use end_to_end::client::refused;
 use end_to_end::config::Config;
 use end_to_end::patience::patiently;
 use serde_json::Value;
@@ -11,6 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
 use crate::stage::ANYONE;
+use crate::stage::GOOD_TARGET;
 use crate::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,6 +78,29 @@ async fn silent_peers_on_every_place_only_delay_an_operator() {
         silent.push(UnixStream::connect(stage.gateway.control()).await.expect("a control socket"));
     }
     assert_eq!(stage.gateway.status().await["state"], "serving");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reload_says_what_became_of_it_and_a13_a_removed_role_holds_at_once() {
+    let stage = Stage::good(Config::new(&format!("[reload]\nwatch = false\n{ANYONE}"))).await;
+    let unchanged = stage.gateway.command(&["reload"]).await;
+    assert!(unchanged.status.success(), "{unchanged:?}");
+    assert_eq!(String::from_utf8_lossy(&unchanged.stdout).trim(), "unchanged");
+    let file = stage.gateway.folder().join("gateway.toml");
+    let text = std::fs::read_to_string(&file).expect("a configuration");
+    std::fs::write(&file, text.replace("127.0.0.0/8\"]\ncloud", "127.9.0.0/16\"]\ncloud")).expect("written");
+    let applied = stage.gateway.command(&["reload", "--json"]).await;
+    let outcome: Value = serde_json::from_slice(&applied.stdout).expect("JSON");
+    assert_eq!(outcome["outcome"], "applied", "{applied:?}");
+    let (answer, _) = refused(stage.gateway.proxy(), GOOD_TARGET, &[]).await;
+    assert_eq!(answer.head.status, 403);
+    let policy = stage.gateway.status().await["policy"].as_str().expect("a policy").to_owned();
+    assert!(policy.contains("127.9.0.0/16"), "{policy}");
+    std::fs::write(&file, format!("{text}[nonsense]\n")).expect("written");
+    let wrong = stage.gateway.command(&["reload"]).await;
+    assert_eq!(wrong.status.code(), Some(78), "{wrong:?}");
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("nonsense"), "{wrong:?}");
+    assert!(stage.gateway.status().await["reload"]["problems"][0].is_string());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

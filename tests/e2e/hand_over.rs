@@ -208,6 +208,69 @@ async fn of_two_successors_at_once_one_takes_over_and_the_other_says_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_was_replaced_or_is_gone_is_found_in_its_place_or_missed() {
+    let place = tempfile::tempdir().expect("a folder");
+    let program = place.path().join("la-gateway");
+    std::fs::copy(end_to_end::gateway::program(), &program).expect("a copy");
+    let mut gateway = Gateway::start_copy(&program, &Config::new(ANYONE)).await;
+    std::fs::remove_file(&program).expect("removed");
+    gateway.signal("USR2");
+    let text = "cannot be started";
+    gateway.wait_for_record(text, |record| record.text("message").contains(text)).await;
+    assert_eq!(gateway.status().await["pid"], gateway.pid());
+    // What replaces a program that runs is another file.
+    std::fs::copy(end_to_end::gateway::program(), place.path().join("new")).expect("a copy");
+    std::fs::rename(place.path().join("new"), &program).expect("renamed");
+    gateway.signal("USR2");
+    assert_eq!(gateway.exit_status().await.code(), Some(0));
+    let successor = *gateway.successors().last().expect("a successor");
+    let running = std::fs::read_link(format!("/proc/{successor}/exe")).expect("it runs");
+    assert_eq!(running, program.canonicalize().expect("it is there"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_launcher_ends_with_its_gateway_and_survives_signals_to_all() {
+    let mut gateway = Gateway::start(&Config::new(ANYONE)).await;
+    let children = || {
+        let list = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", gateway.pid()));
+        list.map_or(Vec::new(), |list| {
+            list.split_whitespace().map(|pid| pid.parse::<u32>().expect("a process")).collect()
+        })
+    };
+    let [launcher] = children()[..] else { panic!("{:?} is not one launcher", children()) };
+    for signal in ["HUP", "INT", "USR2"] {
+        send(signal, launcher);
+    }
+    gateway.signal("USR2");
+    assert_eq!(gateway.exit_status().await.code(), Some(0), "the launcher still works");
+    patiently("the launcher ends", async {
+        while std::path::Path::new(&format!("/proc/{launcher}")).exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_that_keeps_its_connection_never_sees_red() {
+    let mut stage = Stage::good(Config::new(ANYONE)).await;
+    let mut probe = tokio::net::TcpStream::connect(stage.gateway.admin()).await.expect("a connection");
+    let head = wire::exchange(&mut probe, "GET /readyz", &[("Host", "a")], b"").await.head;
+    assert_eq!(head.status, 200);
+    // Until this tunnel ends the old program is there.
+    let tunnel = Tunnel::open(stage.gateway.proxy(), GOOD_TARGET, &[]).await;
+    let successor = stage.gateway.another(&["run", "--take-over"]).await;
+    let mut end = Vec::new();
+    patiently("the kept connection is closed", probe.read_to_end(&mut end)).await.expect("an orderly end");
+    assert!(end.is_empty(), "{end:?}");
+    for _ in 0..20 {
+        assert_eq!(successor.get("/readyz").await.head.status, 200);
+    }
+    drop(tunnel);
+    assert_eq!(stage.gateway.exit_status().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_nobody_to_take_over_from_the_program_says_so_and_ends() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config::new(ANYONE).write(folder.path());

@@ -42,6 +42,7 @@ mod relays;
 mod reload;
 mod reload_files;
 mod reload_storm;
+mod service_manager;
 mod socket_activation;
 mod stage;
 mod table;

@@ -52,6 +52,21 @@ impl Gateway {
         Self::start_by(shell, config).await
     }
 
+    /// Starts the program as systemd does: with a socket for notifications in its folder, `notify.sock`, and a
+    /// watchdog of this many microseconds.
+    pub async fn start_by_systemd(notifications: &Path, watchdog: u64, config: &Config) -> Self {
+        let mut shell = tokio::process::Command::new("sh");
+        let script = "WATCHDOG_PID=$$; export WATCHDOG_PID; exec \"$0\" \"$@\"";
+        shell.args(["-c", script]).arg(program());
+        shell.env("NOTIFY_SOCKET", notifications).env("WATCHDOG_USEC", watchdog.to_string());
+        Self::start_by(shell, config).await
+    }
+
+    /// Starts this copy of the program.
+    pub async fn start_copy(copy: &Path, config: &Config) -> Self {
+        Self::start_by(tokio::process::Command::new(copy), config).await
+    }
+
     async fn start_by(mut command: tokio::process::Command, config: &Config) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         command.arg("--config").arg(config.write(folder.path()));
