@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 use tracing_appender::non_blocking::ErrorCounter;
@@ -46,8 +48,14 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves the listener until the task is dropped.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, tasks: TaskTracker) {
+    /// Serves the listener until the task is dropped, and open connections until `closing` is set: then they
+    /// end after the answer they are at.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: Arc<TcpListener>,
+        tasks: TaskTracker,
+        closing: CancellationToken,
+    ) {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -59,7 +67,7 @@ impl Admin {
                 warn!(event_id = events::CLIENT_NETWORK_DENIED.0, client = %peer, "admin listener: client is not listed in `from`");
                 continue;
             }
-            let this = Arc::clone(&self);
+            let (this, closing) = (Arc::clone(&self), closing.clone());
             tasks.spawn(async move {
                 let service = service_fn(move |request| {
                     let response = this.answer(&request);
@@ -69,8 +77,19 @@ impl Admin {
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD)
                     .serve_connection(TokioIo::new(stream), service);
-                // A scraper that breaks off comes again.
-                let _ = timeout(LIFE, connection).await;
+                let mut connection = pin!(connection);
+                let life = async {
+                    let ended = tokio::select! {
+                        ended = connection.as_mut() => Some(ended),
+                        () = closing.cancelled() => None,
+                    };
+                    if ended.is_none() {
+                        connection.as_mut().graceful_shutdown();
+                        // A scraper that breaks off comes again.
+                        let _ = connection.await;
+                    }
+                };
+                let _ = timeout(LIFE, life).await;
                 drop(place);
             });
         }

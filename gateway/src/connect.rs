@@ -65,7 +65,7 @@ pub struct Stations {
     pub repeats: Repeats,
     /// Ids of requests.
     pub ids: RequestIds,
-    /// Set when no new work is taken.
+    /// Set when readiness is red.
     pub draining: CancellationToken,
     /// Set when open tunnels are cut.
     pub cut: CancellationToken,
@@ -108,7 +108,8 @@ pub async fn admit(
 ) -> Result<Admitted, Refusal> {
     let from = sender.address;
     record.target = Some(request.target.clone());
-    if stations.draining.is_cancelled() {
+    // A connection that was accepted is served, even while the gateway drains; not when its tunnel would be cut.
+    if stations.cut.is_cancelled() {
         return Err(Refusal::Draining);
     }
     if request.via.iter().any(|via| stations.via.is_in(via)) {

@@ -69,6 +69,10 @@ events! {
     RELOAD_REFUSED = 131;
     /// A part of the configuration waits for a restart.
     RELOAD_WAITS = 132;
+    /// Somebody asked for a change through the control socket, or was refused there.
+    CONTROL = 135;
+    /// The listening sockets pass from one gateway to its successor, or come from systemd; or a hand-over failed.
+    HAND_OVER = 136;
     /// Nothing can be reached until an operator acts; accepting is paused or a part is missing.
     DEGRADED = 300;
     /// An error of the gateway itself.

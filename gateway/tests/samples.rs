@@ -37,6 +37,7 @@ fn every_value_of_the_reference_is_the_default() {
     let Config {
         listeners,
         admin,
+        control,
         dns,
         relay,
         allow,
@@ -52,6 +53,7 @@ fn every_value_of_the_reference_is_the_default() {
     } = &written;
     same("listener", listeners, &built_in.listeners);
     same("admin", admin, &built_in.admin);
+    same("control", control, &built_in.control);
     same("dns", dns, &built_in.dns);
     same("relay", relay, &built_in.relay);
     same("addresses", allow, &built_in.allow);

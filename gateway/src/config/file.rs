@@ -45,6 +45,7 @@ fn number(number: u32) -> NonZeroU32 {
 pub(super) struct File {
     pub(super) listener: Vec<Spanned<Listener>>,
     pub(super) admin: Option<Spanned<Admin>>,
+    pub(super) control: Control,
     pub(super) dns: Dns,
     pub(super) relay: Option<Spanned<Relay>>,
     pub(super) addresses: Addresses,
@@ -126,6 +127,12 @@ impl Default for Admin {
     }
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Control {
+    pub(super) socket: Option<PathBuf>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Dns {
@@ -169,6 +176,7 @@ pub(super) struct Tunnel {
     pub(super) connect: Duration,
     pub(super) idle: Duration,
     pub(super) drain: Parsed<SpanOrNone>,
+    pub(super) lame_duck: Parsed<SpanOrNone>,
 }
 
 impl Default for Tunnel {
@@ -180,6 +188,7 @@ impl Default for Tunnel {
             connect: seconds(10),
             idle: seconds(30 * 60),
             drain: Parsed(SpanOrNone(std::time::Duration::from_secs(5 * 60))),
+            lame_duck: Parsed(SpanOrNone(std::time::Duration::ZERO)),
         }
     }
 }

@@ -3,8 +3,10 @@
 //! [`load`] gives either a [`Config`] that can be run or every problem in it. It binds nothing and
 //! looks nothing up. The keys, their defaults and their units stand in `deploy/config/gateway.toml`.
 
+mod control;
 mod file;
 mod listeners;
+mod policy;
 mod reload;
 mod roles;
 pub mod users;
@@ -25,6 +27,8 @@ pub use common::document::read_file;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+pub use self::control::ControlSocket;
+pub use self::control::USUAL_CONTROL_SOCKET;
 pub use self::listeners::ClientCertificatePolicy;
 pub use self::listeners::Listener;
 pub use self::listeners::ProxyProtocol;
@@ -52,6 +56,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The admin listener, unless it is off.
     pub admin: Option<Admin>,
+    /// Where `status`, `reload`, `drain` and a successor come.
+    pub control: ControlSocket,
     /// How names are looked up.
     pub dns: DnsSettings,
     /// Upstream proxies.
@@ -102,6 +108,8 @@ pub struct Tunnel {
     pub idle: Duration,
     /// How long open tunnels may go on once the gateway drains.
     pub drain: Duration,
+    /// How long connections are still accepted once readiness is red.
+    pub lame_duck: Duration,
 }
 
 /// Lowest TLS version that may be spoken inside a tunnel.
@@ -175,6 +183,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     Ok(Config {
         listeners,
         admin,
+        control: ControlSocket::of(written.control.socket, folder),
         dns,
         relay,
         allow,
@@ -185,6 +194,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
             connect: written.tunnel.connect.0.0,
             idle: written.tunnel.idle.0.0,
             drain: written.tunnel.drain.0.0,
+            lame_duck: written.tunnel.lame_duck.0.0,
         },
         limits: limits::Settings {
             tunnels: limits.tunnels.get(),

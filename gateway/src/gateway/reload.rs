@@ -71,6 +71,9 @@ pub struct ReloadState {
     pub problems: Vec<String>,
     /// What of the configuration in force waits for a restart.
     pub waits: Vec<String>,
+    /// Who may go where by the configuration in force; `status` shows it at its head.
+    #[serde(skip)]
+    pub policy: String,
 }
 
 /// Puts another configuration in force.
@@ -107,6 +110,7 @@ impl Reloader {
             last_success: now(),
             problems: Vec::new(),
             waits: Vec::new(),
+            policy: config.policy(),
         };
         let work = Work { contents: Contents::of(&files.read), said: Said::default() };
         Self {
@@ -188,6 +192,7 @@ impl Reloader {
         state.last_success = now();
         state.problems.clear();
         state.waits = waits.to_vec();
+        state.policy = config.policy();
     }
 
     fn put_in_force(&self, candidate: Candidate) {
