@@ -37,6 +37,7 @@ fn every_value_of_the_reference_is_the_default() {
     let Config {
         listeners,
         admin,
+        control,
         dns,
         relay,
         allow,
@@ -45,6 +46,7 @@ fn every_value_of_the_reference_is_the_default() {
         connections,
         head_timeout,
         sandbox,
+        reload,
         log,
         fleet,
         roles: _,
@@ -52,6 +54,7 @@ fn every_value_of_the_reference_is_the_default() {
     } = &written;
     same("listener", listeners, &built_in.listeners);
     same("admin", admin, &built_in.admin);
+    same("control", control, &built_in.control);
     same("dns", dns, &built_in.dns);
     same("relay", relay, &built_in.relay);
     same("addresses", allow, &built_in.allow);
@@ -60,6 +63,7 @@ fn every_value_of_the_reference_is_the_default() {
     same("limits", connections, &built_in.connections);
     same("limits", head_timeout, &built_in.head_timeout);
     same("sandbox", sandbox, &built_in.sandbox);
+    same("reload", reload, &built_in.reload);
     same("log", log, &built_in.log);
     same("fleet", fleet, &built_in.fleet);
     same("role and passwords", &roles(&written), &roles(&built_in));

@@ -198,7 +198,7 @@ async fn a_record_that_a_rename_cuts_is_joined_although_the_file_was_truncated_b
     // Record 1 is cut by the truncation, record 3 by the renaming; a record is known by the beginning of the next.
     append(&path, lines(0, 4).as_bytes());
     trial.wait_for_series(0, "App_CL", "app", 1).await;
-    std::fs::copy(&path, trial.log("app.copy")).expect("our own file");
+    std::fs::copy(&path, trial.log("app.log.1")).expect("our own file");
     File::options().write(true).open(&path).and_then(|file| file.set_len(0)).expect("our own file");
     append(&path, lines(4, 10).as_bytes());
     trial.wait_for_series(0, "App_CL", "app", 3).await;

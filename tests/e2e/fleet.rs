@@ -249,3 +249,27 @@ async fn the_table_of_clients_is_bounded_told_page_by_page_and_closed_to_strange
     assert_refusal(&answer, 405);
     drop(tunnel);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_table_survives_a_reload_without_the_users_it_removed_and_status_shows_it() {
+    let stage = fleet("").await;
+    for who in [Who::User("ann"), Who::User("bob"), Who::Address([127, 0, 0, 3])] {
+        let (mut stream, address) = who.open(&stage, GOOD).await;
+        push(&mut stream, GOOD, 5_000).await;
+        drop(stream);
+        stage.gateway.record_of(address).await;
+    }
+    let before = client(&stage, "user:ann").await;
+    std::fs::write(stage.gateway.folder().join("users"), users_file(&USERS[..1])).expect("written");
+    let reload = stage.gateway.command(&["reload"]).await;
+    assert!(reload.status.success(), "{reload:?}");
+    let page = clients(&stage, "").await;
+    let ids: Vec<_> =
+        page["clients"].as_array().expect("a list").iter().map(|client| &client["id"]).collect();
+    assert_eq!(ids, ["address:127.0.0.3", "user:ann"]);
+    let after = client(&stage, "user:ann").await;
+    assert_eq!((bytes(&after), &after["tunnels"]), (bytes(&before), &before["tunnels"]));
+    let status = stage.gateway.status().await;
+    assert_eq!((&status["fleet"]["clients"], &status["fleet"]["silent"]), (&2.into(), &0.into()));
+    assert_eq!(bytes(&status["fleet"]["roles"]["agents"]), bytes(&after));
+}

@@ -1,6 +1,7 @@
 //! Metrics. Every series exists from the start: labels come from the tables, never from a peer.
 
 mod fleet;
+mod reloads;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,6 +22,8 @@ use prometheus::Registry;
 use prometheus::TextEncoder;
 
 pub(super) use self::fleet::FleetMetrics;
+pub use self::reloads::ReloadResult;
+use self::reloads::Reloads;
 use super::access::Traffic;
 use super::log::Dropped;
 use crate::ending::Ending;
@@ -65,6 +68,7 @@ pub struct Metrics {
     setup: Histogram,
     passwords: IntCounterVec,
     dropped: IntCounter,
+    reloads: Reloads,
     present: Mutex<HashMap<IpAddr, u32>>,
 }
 
@@ -141,6 +145,7 @@ impl Metrics {
                 "la_gateway_log_records_dropped_total",
                 "Records dropped because the queue was full, or the journal took none.",
             )?,
+            reloads: Reloads::new(&registry)?,
             present: Mutex::default(),
             registry,
         })
@@ -182,7 +187,8 @@ impl Metrics {
             | Ending::TlsVersion
             | Ending::ServerName
             | Ending::HelloTimeout
-            | Ending::UploadCap => self.rejections.inc(),
+            | Ending::UploadCap
+            | Ending::Revoked => self.rejections.inc(),
         }
     }
 
@@ -200,6 +206,11 @@ impl Metrics {
     /// Counts a password check.
     pub fn password(&self, result: PasswordResult) {
         self.passwords.with_label_values(&[result.label()]).inc();
+    }
+
+    /// Counts a reload, and how many parts of what is written wait for a restart.
+    pub fn reload(&self, result: ReloadResult, waiting: usize) {
+        self.reloads.count(result, waiting);
     }
 
     /// Returns all metrics in Prometheus' text format.
@@ -266,6 +277,7 @@ mod tests {
             metrics.tunnel_ends(ending, Traffic { up: 1, down: 2 });
         }
         PasswordResult::ALL.into_iter().for_each(|result| metrics.password(result));
+        ReloadResult::ALL.into_iter().for_each(|result| metrics.reload(result, 1));
         assert_eq!(series(&metrics), before);
         drop(present);
         let text = metrics.text(None).expect("encodes");

@@ -61,6 +61,8 @@ pub(super) struct Entry {
     pub(super) kept: Vec<u8>,
     /// The content that was in the same place before and may end in a record that goes on here.
     pub(super) before: Option<u64>,
+    /// It was truncated away, and its file goes on with another content.
+    pub(super) parted: bool,
     /// It vanished before it was read to its end; perhaps a copy turns up.
     pub(super) doubt: bool,
     pub(super) armed: bool,
@@ -93,6 +95,7 @@ impl Entry {
             read_to: None,
             kept: Vec::new(),
             before: None,
+            parted: false,
             doubt: false,
             armed: false,
         }
@@ -180,7 +183,7 @@ impl Entry {
     /// Parts the content, which is known, from its file, which has another one now. Returns the content.
     pub(super) fn part(&mut self, key: u64, now: Instant) -> Self {
         let mut content = Self::new(key, self.path.clone(), Identity::default(), now);
-        content.sorted = true;
+        (content.sorted, content.parted) = (true, true);
         content.content = std::mem::take(&mut self.content);
         content.position = std::mem::take(&mut self.position);
         content.marks = std::mem::take(&mut self.marks);
