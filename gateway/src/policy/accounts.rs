@@ -160,11 +160,6 @@ impl Accounts {
         self.users.get(user).map(client_of)
     }
 
-    /// Says whether a client can have this name: a user's, or one that a role lists for certificates.
-    pub fn is_name(&self, name: &str) -> bool {
-        self.users.contains_key(name) || self.certificates.contains_key(name)
-    }
-
     /// Identifies the sender of a request from its credentials and its network address.
     ///
     /// Where no role has users, credentials are ignored and the network decides.
