@@ -5,7 +5,10 @@
 //! carries bytes, and ends with an [`Ending`], which has none. Each station takes the evidence of the one
 //! before it: no tunnel without a [`Permit`], no connection to an address that is not vetted.
 
+pub mod canary;
 mod identify;
+pub mod surge;
+mod way;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,16 +22,18 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use self::identify::PasswordWork;
+use self::surge::Gate;
+use self::way::Way;
 use crate::config::Tunnel;
-use crate::dial::direct;
 use crate::dial::relay::Relays;
 use crate::dial::resolve::Resolver;
 use crate::ending::Ending;
+use crate::listen::head::Seen;
 use crate::observe::access::Record;
 use crate::observe::access::RequestIds;
-use crate::observe::access::Route;
 use crate::observe::access::Traffic;
 use crate::observe::metrics::Metrics;
+use crate::observe::readiness::Readiness;
 use crate::observe::repeats::Repeats;
 use crate::parse::request::Connect;
 use crate::policy::Policy;
@@ -70,6 +75,10 @@ pub struct Stations {
     pub repeats: Repeats,
     /// Ids of requests.
     pub ids: RequestIds,
+    /// Set-ups in progress and those that wait.
+    pub gate: Arc<Gate>,
+    /// What the canaries have shown.
+    pub readiness: Arc<Readiness>,
     /// Set when no new work is taken.
     pub draining: CancellationToken,
     /// Set when open tunnels are cut.
@@ -92,6 +101,8 @@ pub struct Sender<'a> {
     pub address: SocketAddr,
     /// Names in the client's certificate.
     pub certificate: &'a [String],
+    /// The connection's head, which is watched while the request waits for its turn.
+    pub head: &'a Seen,
 }
 
 /// Takes a request from identification to an open connection.
@@ -114,27 +125,16 @@ pub async fn admit(
     let client = identify::identify(stations, &policy, request.authorization, sender, record).await?;
     record.user = client.user().cloned();
     record.role = Some(client.role().name.clone());
-    let slot = stations.limits.admit(ClientKey::of(&client, from.ip()), client.role())?;
+    let key = ClientKey::of(&client, from.ip());
+    let slot = stations.limits.admit(key.clone(), client.role())?;
     let permit = client.role().destinations.authorize(&request.target)?;
     record.rule = Some(permit.rule().to_string());
-    let limit = stations.tunnel.connect;
-    let relays = stations.relays.as_ref();
-    if let Some(relays) = relays.filter(|_| !stations.relay_settings.bypasses(permit.target().name())) {
-        record.route = Some(Route::Relay);
-        let addresses = &policy.addresses;
-        let relayed = relays.connect(permit.target(), &passed, &stations.resolver, addresses, limit).await?;
-        record.address = Some(relayed.address);
-        let origin_early = relayed.early.into();
-        return Ok(Admitted { permit, origin: relayed.stream, origin_early, _slot: slot });
-    }
-    record.route = Some(Route::Direct);
-    let found = stations.resolver.resolve(permit.target()).await?;
-    let vetted = policy.addresses.vet_all(&found)?;
-    record.address = vetted.first().map(|vetted| vetted.address());
-    let connected = direct::connect(&vetted, limit).await?;
-    record.address = Some(connected.address);
-    let origin = Stream::Plain(connected.stream);
-    Ok(Admitted { permit, origin, origin_early: BytesMut::new(), _slot: slot })
+    let _setup = stations.gate.enter(&key, permit.rule().class.urgency(), sender.head).await?;
+    let mut way = Way::default();
+    let opened = way::open(stations, &policy, &permit, &passed, &mut way).await;
+    (record.route, record.address) = (way.route, way.address);
+    let (origin, origin_early) = opened?;
+    Ok(Admitted { permit, origin, origin_early, _slot: slot })
 }
 
 /// Carries an admitted tunnel to its end. `early` is what the client sent after its request head.

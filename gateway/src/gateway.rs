@@ -1,5 +1,6 @@
 //! The gateway as a whole: bind everything, accept, and end in order.
 
+mod canaries;
 mod identities;
 
 use std::io;
@@ -23,6 +24,7 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::connect::PasswordWork;
 use crate::connect::Stations;
+use crate::connect::surge::Gate;
 use crate::connection;
 use crate::connection::Speaks;
 use crate::dial::relay::RelayError;
@@ -36,6 +38,7 @@ use crate::listen::tls;
 use crate::listen::tls::Identity;
 use crate::observe::access::RequestIds;
 use crate::observe::metrics::Metrics;
+use crate::observe::readiness::Readiness;
 use crate::observe::repeats::Repeats;
 use crate::policy::Policy;
 use crate::policy::addresses::Addresses;
@@ -129,6 +132,14 @@ impl Gateway {
         };
         let (connections, limits) = connections(config);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let metrics = Arc::new(Metrics::new()?);
+        let draining = CancellationToken::new();
+        let readiness = Readiness::new(
+            config.readiness.clone(),
+            config.canaries.clone(),
+            Arc::clone(&metrics),
+            draining.clone(),
+        );
         let stations = Arc::new(Stations {
             policy: ArcSwap::from_pointee(policy),
             limits: Arc::new(Limits::new(limits)),
@@ -137,11 +148,13 @@ impl Gateway {
             relay_settings: config.relay.clone(),
             tunnel: config.tunnel.clone(),
             passwords: PasswordWork::new(processors),
-            metrics: Arc::new(Metrics::new()?),
+            gate: Arc::new(Gate::new(config.surge, Arc::clone(&metrics))),
+            readiness: Arc::new(readiness),
+            metrics,
             via,
             repeats: Repeats::default(),
             ids: RequestIds::default(),
-            draining: CancellationToken::new(),
+            draining,
             cut: CancellationToken::new(),
         });
         let admin = admin.map(|(listener, _)| {
@@ -201,7 +214,10 @@ impl Gateway {
         let admin = self.admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener, service)));
         let sweeping = tokio::spawn(sweep(Arc::clone(&self.stations)));
         let looking_up = tokio::spawn(refresh(Arc::clone(&self.stations)));
+        let walking = tokio::spawn(canaries::keep_walking(Arc::clone(&self.stations)));
         stop.cancelled().await;
+        walking.abort();
+        self.stations.readiness.leave();
         self.stations.draining.cancel();
         for task in accepting {
             task.abort();

@@ -1,5 +1,8 @@
 //! Metrics. Every series exists from the start: labels come from the tables, never from a peer.
 
+mod canaries;
+mod surge;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,6 +22,8 @@ use prometheus::Registry;
 use prometheus::TextEncoder;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use self::canaries::Canaries;
+use self::surge::Surge;
 use super::access::Traffic;
 use crate::ending::Ending;
 use crate::refusal::Fault;
@@ -63,6 +68,10 @@ pub struct Metrics {
     passwords: IntCounterVec,
     dropped: IntCounter,
     present: Mutex<HashMap<IpAddr, u32>>,
+    /// Those of the canaries.
+    pub canaries: Canaries,
+    /// Those of the admission to set-ups.
+    pub surge: Surge,
 }
 
 impl Metrics {
@@ -139,6 +148,8 @@ impl Metrics {
                 "Records dropped because the queue was full.",
             )?,
             present: Mutex::default(),
+            canaries: Canaries::new(&registry)?,
+            surge: Surge::new(&registry)?,
             registry,
         })
     }
