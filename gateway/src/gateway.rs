@@ -217,7 +217,6 @@ impl Gateway {
         let walking = tokio::spawn(canaries::keep_walking(Arc::clone(&self.stations)));
         stop.cancelled().await;
         walking.abort();
-        self.stations.readiness.leave();
         self.stations.draining.cancel();
         for task in accepting {
             task.abort();

@@ -33,6 +33,8 @@ use crate::stage::assert_refusal;
 use crate::stage::workspace;
 
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// The number of a workspace for which the relay never answers.
+const DEAF: usize = 99;
 
 /// A relay that answers when the test lets it, and knows in which order it was asked.
 struct Uplink {
@@ -94,6 +96,10 @@ async fn serve(
     let text = String::from_utf8_lossy(&head).into_owned();
     let host = text.split(' ').nth(1).and_then(|target| target.split(':').next()).expect("a target");
     asked.lock().expect("no panic under the lock").push(host.to_owned());
+    if host == workspace(DEAF) {
+        let _ = stream.read(&mut [0]).await;
+        return;
+    }
     answers.acquire().await.expect("never closed").forget();
     let _ = stream.write_all(ESTABLISHED).await;
     let Ok(mut far) = TcpStream::connect(azure).await else { return };
@@ -295,4 +301,24 @@ async fn a_client_that_goes_away_while_it_waits_leaves_its_place_to_another() {
     site.exchange(last.tunnel().await, &hosts[2]).await;
     assert_eq!(site.uplink.asked(), [hosts[0].clone(), hosts[2].clone()], "who went away asked nobody");
     site.assert_nothing_is_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_whose_destination_answers_nobody_holds_no_more_set_ups_than_its_share() {
+    let host = workspace(1);
+    let limits = "setups = 4\nsetups_per_client = 2\nsetups_waiting = 100\nsetup_wait = \"5m\"\n";
+    let site = Site::new(&[host.clone()], limits).await;
+    let mut stuck = Vec::new();
+    for _ in 0..6 {
+        stuck.push(site.ask(1, &workspace(DEAF)).await);
+    }
+    site.wait_until_waiting(4).await;
+    site.uplink.wait_until_asked(2).await;
+    site.uplink.answers.add_permits(100);
+    for client in 2..8 {
+        let tunnel = site.ask(client, &host).await.tunnel().await;
+        site.exchange(tunnel, &host).await;
+    }
+    assert_eq!(site.gateway.metric("la_gateway_setups_in_progress", &[]).await, 2.0);
+    site.wait_until_waiting(4).await;
 }

@@ -198,6 +198,7 @@ pub(super) struct Limits {
     pub(super) failed_logins_per_minute: NonZeroU32,
     pub(super) head_timeout: Duration,
     pub(super) setups: NonZeroU32,
+    pub(super) setups_per_client: NonZeroU32,
     pub(super) setups_waiting: NonZeroU32,
     pub(super) setup_wait: Duration,
 }
@@ -216,6 +217,7 @@ impl Default for Limits {
             failed_logins_per_minute: number(10),
             head_timeout: seconds(10),
             setups: number(500),
+            setups_per_client: number(100),
             setups_waiting: number(2_000),
             setup_wait: seconds(10),
         }

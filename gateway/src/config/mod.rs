@@ -195,6 +195,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         },
         surge: surge::Settings {
             setups: limits.setups.get(),
+            setups_per_client: limits.setups_per_client.get(),
             waiting: limits.setups_waiting.get(),
             wait: limits.setup_wait.0.0,
         },

@@ -38,6 +38,7 @@ struct Inner {
 /// Leave to set one tunnel up, given back when dropped. Only [`Gate::enter`] makes one.
 pub struct Setup {
     gate: Option<Arc<Gate>>,
+    ticket: Ticket,
 }
 
 /// A place in the waiting room, given back when dropped.
@@ -59,7 +60,7 @@ impl Gate {
         inner.room.set(settings);
         inner.settings = settings;
         drop(inner);
-        self.call();
+        self.call(None);
     }
 
     /// Waits for a client's turn. While it does, `head` has the client's connection watched.
@@ -74,7 +75,7 @@ impl Gate {
             let arrival = inner.room.arrive(client, urgency);
             self.metrics.surge.show(&inner.room);
             match arrival {
-                Arrival::Begins => return Ok(Setup { gate: Some(Arc::clone(self)) }),
+                Arrival::Begins(ticket) => return Ok(Setup { gate: Some(Arc::clone(self)), ticket }),
                 Arrival::TurnedAway => return Err(busy(inner.settings)),
                 Arrival::Waits(ticket, gives_up) => {
                     // Whose sender is dropped is turned away.
@@ -99,18 +100,19 @@ impl Gate {
         }
     }
 
-    /// Has those begin whose turn it is.
-    fn call(self: &Arc<Self>) {
+    /// Ends a set-up, and has those begin whose turn it is.
+    fn call(self: &Arc<Self>, mut ended: Option<Ticket>) {
         loop {
             let mut inner = self.lock();
+            if let Some(ticket) = ended.take() {
+                inner.room.end(ticket);
+            }
             let next = inner.room.next();
             let call = next.and_then(|ticket| inner.waiting.remove(&ticket));
             self.metrics.surge.show(&inner.room);
             drop(inner);
-            if next.is_none() {
-                return;
-            }
-            let setup = Setup { gate: Some(Arc::clone(self)) };
+            let Some(ticket) = next else { return };
+            let setup = Setup { gate: Some(Arc::clone(self)), ticket };
             // Who went away in this moment leaves the set-up to the next.
             let unused = match call {
                 Some(call) => call.send(setup).err(),
@@ -118,7 +120,7 @@ impl Gate {
             };
             if let Some(mut unused) = unused {
                 unused.gate = None;
-                self.lock().room.end();
+                ended = Some(ticket);
             }
         }
     }
@@ -130,9 +132,9 @@ impl Gate {
 
 impl Drop for Setup {
     fn drop(&mut self) {
-        let Some(gate) = self.gate.take() else { return };
-        gate.lock().room.end();
-        gate.call();
+        if let Some(gate) = self.gate.take() {
+            gate.call(Some(self.ticket));
+        }
     }
 }
 

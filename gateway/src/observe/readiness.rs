@@ -140,12 +140,6 @@ impl Readiness {
         self.changed.notify_one();
     }
 
-    /// Makes it red for good: the gateway is about to take no new work.
-    pub fn leave(&self) {
-        self.leaving.cancel();
-        self.show(&mut self.lock());
-    }
-
     /// Takes a canary that is due.
     pub fn due(&self, now: Instant) -> Option<Canary> {
         let mut watch = self.lock();

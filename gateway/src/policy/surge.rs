@@ -9,15 +9,20 @@
 //!     ticket, ticket  in the order of arrival
 //! ```
 //!
+//! No client has more set-ups than its share, and neither control nor bulk more than three quarters of all:
+//! a destination that answers nobody holds the set-ups that lead to it for as long as their deadlines, and
+//! must not hold them all.
+//!
 //! A full room turns away the newcomer, unless somebody holds more than a fair share: a lane beyond its
 //! share of places gives one up for the other, and a client that has two places more than the newcomer's
 //! client gives up its newest. Decides only; who waits, and how long, is another's affair.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+mod lane;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
+use self::lane::Lane;
 use crate::policy::class::Urgency;
 use crate::policy::limits::ClientKey;
 
@@ -29,6 +34,8 @@ pub const CONTROL_TO_BULK: u32 = 3;
 pub struct Settings {
     /// Most set-ups in progress.
     pub setups: u32,
+    /// Most of them of one client.
+    pub setups_per_client: u32,
     /// Most that wait for one.
     pub waiting: u32,
     /// Longest wait.
@@ -45,7 +52,7 @@ impl Settings {
     }
 }
 
-/// A place in the waiting room.
+/// A set-up, or a place in the waiting room for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
@@ -53,7 +60,7 @@ pub struct Ticket(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// May begin at once.
-    Begins,
+    Begins(Ticket),
     /// Waits; the other, if there is one, gives up its place for it.
     Waits(Ticket, Option<Ticket>),
     /// There is no place.
@@ -61,16 +68,21 @@ pub enum Arrival {
 }
 
 /// The set-ups in progress and those that wait.
+///
+/// Between two calls nobody waits who could begin, if whoever [ends](Room::end) a set-up or changes the
+/// numbers asks for the [next](Room::next) until there is none.
 #[derive(Debug)]
 pub struct Room {
-    setups: u32,
-    places: u32,
-    in_progress: u32,
+    settings: Settings,
     control: Lane,
     bulk: Lane,
     /// Control set-ups since bulk had its turn.
     streak: u32,
-    holders: HashMap<Ticket, (Urgency, ClientKey)>,
+    /// Whose each ticket is: of those that wait, and of those in progress.
+    waiting: HashMap<Ticket, (Urgency, ClientKey)>,
+    running: HashMap<Ticket, (Urgency, ClientKey)>,
+    /// How many set-ups each client has in progress.
+    by_client: HashMap<ClientKey, u32>,
     last: u64,
 }
 
@@ -78,97 +90,124 @@ impl Room {
     /// Makes an empty room.
     pub fn new(settings: Settings) -> Self {
         Self {
-            setups: settings.setups,
-            places: settings.waiting,
-            in_progress: 0,
+            settings,
             control: Lane::default(),
             bulk: Lane::default(),
             streak: 0,
-            holders: HashMap::new(),
+            waiting: HashMap::new(),
+            running: HashMap::new(),
+            by_client: HashMap::new(),
             last: 0,
         }
     }
 
-    /// Changes the numbers. Nobody who waits is turned away by it; whoever may begin is told by
-    /// [`Room::next`].
+    /// Changes the numbers. Nobody who waits is turned away by it.
     pub fn set(&mut self, settings: Settings) {
-        (self.setups, self.places) = (settings.setups, settings.waiting);
+        self.settings = settings;
     }
 
-    /// Lets a client's request in, or have it wait, or turns it away.
+    /// Lets a client's request in, or has it wait, or turns it away.
     pub fn arrive(&mut self, client: &ClientKey, urgency: Urgency) -> Arrival {
-        if self.in_progress < self.setups && self.holders.is_empty() {
-            self.in_progress += 1;
-            return Arrival::Begins;
-        }
-        let gives_up = if self.waiting() < self.places as usize {
-            None
-        } else {
-            let Some(ticket) = self.who_gives_up(client, urgency) else { return Arrival::TurnedAway };
-            self.leave(ticket);
-            Some(ticket)
+        let begins = self.has_room(urgency) && self.may_begin(client);
+        let gives_up = match self.waiting.len() < self.settings.waiting as usize || begins {
+            true => None,
+            false => match self.who_gives_up(client, urgency) {
+                Some(ticket) => Some(ticket),
+                None => return Arrival::TurnedAway,
+            },
         };
+        gives_up.map(|ticket| self.leave(ticket));
         self.last += 1;
         let ticket = Ticket(self.last);
-        self.lane(urgency).add(client, ticket);
-        self.holders.insert(ticket, (urgency, client.clone()));
+        if begins {
+            self.begin(ticket, urgency, client.clone());
+            return Arrival::Begins(ticket);
+        }
+        self.lane_mut(urgency).add(client, ticket);
+        self.waiting.insert(ticket, (urgency, client.clone()));
         Arrival::Waits(ticket, gives_up)
     }
 
     /// Takes somebody out who waits no longer. Says whether it still waited.
     pub fn leave(&mut self, ticket: Ticket) -> bool {
-        let Some((urgency, client)) = self.holders.remove(&ticket) else { return false };
-        self.lane(urgency).remove(&client, ticket);
+        let Some((urgency, client)) = self.waiting.remove(&ticket) else { return false };
+        self.lane_mut(urgency).remove(&client, ticket);
         true
     }
 
     /// Ends a set-up.
-    pub fn end(&mut self) {
-        self.in_progress = self.in_progress.saturating_sub(1);
+    pub fn end(&mut self, ticket: Ticket) {
+        let Some((urgency, client)) = self.running.remove(&ticket) else { return };
+        self.lane_mut(urgency).in_progress -= 1;
+        match self.by_client.get_mut(&client) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.by_client.remove(&client)),
+        }
     }
 
-    /// Returns who begins now, if there is room for a set-up and somebody waits.
+    /// Returns who begins now, if there is room for a set-up and somebody waits who may have it.
     pub fn next(&mut self) -> Option<Ticket> {
-        if self.in_progress >= self.setups {
-            return None;
-        }
-        let both = !self.control.is_empty() && !self.bulk.is_empty();
-        let urgency = match (both, self.control.is_empty()) {
-            (true, _) if self.streak < CONTROL_TO_BULK => {
+        let may_begin = |client: &ClientKey| self.may_begin(client);
+        let turn = |urgency| self.lane(urgency).turn(may_begin).filter(|_| self.has_room(urgency));
+        let (control, bulk) = (turn(Urgency::Control), turn(Urgency::Bulk));
+        let (urgency, turn) = match (control, bulk) {
+            (Some(control), Some(_)) if self.streak < CONTROL_TO_BULK => {
                 self.streak += 1;
-                Urgency::Control
+                (Urgency::Control, control)
             }
-            (true, _) | (false, true) => {
+            (_, Some(bulk)) => {
                 self.streak = 0;
-                Urgency::Bulk
+                (Urgency::Bulk, bulk)
             }
-            (false, false) => Urgency::Control,
+            (Some(control), None) => (Urgency::Control, control),
+            (None, None) => return None,
         };
-        let ticket = self.lane(urgency).take()?;
-        self.holders.remove(&ticket);
-        self.in_progress += 1;
+        let ticket = self.lane_mut(urgency).take(turn)?;
+        let (_, client) = self.waiting.remove(&ticket)?;
+        self.begin(ticket, urgency, client);
         Some(ticket)
     }
 
     /// Returns how many set-ups are in progress.
-    pub fn in_progress(&self) -> u32 {
-        self.in_progress
+    pub fn in_progress(&self) -> usize {
+        self.running.len()
     }
 
     /// Returns how many wait.
     pub fn waiting(&self) -> usize {
-        self.holders.len()
+        self.waiting.len()
     }
 
     /// Returns how many of one urgency wait.
     pub fn waiting_of(&self, urgency: Urgency) -> usize {
+        self.lane(urgency).len
+    }
+
+    fn begin(&mut self, ticket: Ticket, urgency: Urgency, client: ClientKey) {
+        self.lane_mut(urgency).in_progress += 1;
+        *self.by_client.entry(client.clone()).or_default() += 1;
+        self.running.insert(ticket, (urgency, client));
+    }
+
+    fn may_begin(&self, client: &ClientKey) -> bool {
+        self.by_client.get(client).is_none_or(|count| *count < self.settings.setups_per_client)
+    }
+
+    /// Says whether one more set-up of this urgency may begin. Of a few there is no quarter to keep free.
+    fn has_room(&self, urgency: Urgency) -> bool {
+        let all = self.settings.setups as usize;
+        let most = all - all / (CONTROL_TO_BULK as usize + 1);
+        self.running.len() < all && self.lane(urgency).in_progress < most
+    }
+
+    fn lane(&self, urgency: Urgency) -> &Lane {
         match urgency {
-            Urgency::Control => self.control.len,
-            Urgency::Bulk => self.bulk.len,
+            Urgency::Control => &self.control,
+            Urgency::Bulk => &self.bulk,
         }
     }
 
-    fn lane(&mut self, urgency: Urgency) -> &mut Lane {
+    fn lane_mut(&mut self, urgency: Urgency) -> &mut Lane {
         match urgency {
             Urgency::Control => &mut self.control,
             Urgency::Bulk => &mut self.bulk,
@@ -177,8 +216,9 @@ impl Room {
 
     /// Returns whose place a newcomer gets in a full room.
     fn who_gives_up(&mut self, client: &ClientKey, urgency: Urgency) -> Option<Ticket> {
-        let of_bulk = self.places as usize / (CONTROL_TO_BULK as usize + 1);
-        let of_control = self.places as usize - of_bulk;
+        let places = self.settings.waiting as usize;
+        let of_bulk = places / (CONTROL_TO_BULK as usize + 1);
+        let of_control = places - of_bulk;
         let (share, own, other) = match urgency {
             Urgency::Control => (of_control, &self.control, &self.bulk),
             Urgency::Bulk => (of_bulk, &self.bulk, &self.control),
@@ -189,86 +229,6 @@ impl Room {
         }
         let held = own.held_by(client);
         own.newest_of_greediest().filter(|(most, _)| *most >= held + 2).map(|(_, ticket)| ticket)
-    }
-}
-
-/// Those of one urgency that wait, client by client.
-#[derive(Debug, Default)]
-struct Lane {
-    clients: HashMap<ClientKey, Queue>,
-    /// The clients by their turn, the next one first.
-    turns: BTreeMap<u64, ClientKey>,
-    /// The clients by how many of theirs wait, and by turn.
-    sizes: BTreeSet<(usize, u64)>,
-    last_turn: u64,
-    len: usize,
-}
-
-/// Those of one client that wait; never empty.
-#[derive(Debug, Default)]
-struct Queue {
-    turn: u64,
-    tickets: BTreeSet<Ticket>,
-}
-
-impl Lane {
-    fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    fn held_by(&self, client: &ClientKey) -> usize {
-        self.clients.get(client).map_or(0, |queue| queue.tickets.len())
-    }
-
-    fn newest_of_greediest(&self) -> Option<(usize, Ticket)> {
-        let (most, turn) = self.sizes.last()?;
-        let queue = self.clients.get(self.turns.get(turn)?)?;
-        Some((*most, *queue.tickets.last()?))
-    }
-
-    fn add(&mut self, client: &ClientKey, ticket: Ticket) {
-        let mut queue = self.lift(client).unwrap_or_default();
-        if queue.tickets.is_empty() {
-            self.last_turn += 1;
-            queue.turn = self.last_turn;
-        }
-        queue.tickets.insert(ticket);
-        self.len += 1;
-        self.put(client, queue);
-    }
-
-    fn remove(&mut self, client: &ClientKey, ticket: Ticket) {
-        let Some(mut queue) = self.lift(client) else { return };
-        self.len -= usize::from(queue.tickets.remove(&ticket));
-        self.put(client, queue);
-    }
-
-    /// Takes the oldest of the client whose turn it is; the client's next turn comes after all others.
-    fn take(&mut self) -> Option<Ticket> {
-        let client = self.turns.first_key_value()?.1.clone();
-        let mut queue = self.lift(&client)?;
-        let ticket = queue.tickets.pop_first();
-        self.len -= usize::from(ticket.is_some());
-        self.last_turn += 1;
-        queue.turn = self.last_turn;
-        self.put(&client, queue);
-        ticket
-    }
-
-    fn lift(&mut self, client: &ClientKey) -> Option<Queue> {
-        let queue = self.clients.remove(client)?;
-        self.turns.remove(&queue.turn);
-        self.sizes.remove(&(queue.tickets.len(), queue.turn));
-        Some(queue)
-    }
-
-    fn put(&mut self, client: &ClientKey, queue: Queue) {
-        if queue.tickets.is_empty() {
-            return;
-        }
-        self.turns.insert(queue.turn, client.clone());
-        self.sizes.insert((queue.tickets.len(), queue.turn));
-        self.clients.insert(client.clone(), queue);
     }
 }
 

@@ -9,7 +9,7 @@ const WAIT: Duration = Duration::from_secs(10);
 
 fn gate(setups: u32, waiting: u32) -> Arc<Gate> {
     let metrics = Arc::new(Metrics::new().expect("registers"));
-    Arc::new(Gate::new(Settings { setups, waiting, wait: WAIT }, metrics))
+    Arc::new(Gate::new(Settings { setups, setups_per_client: setups, waiting, wait: WAIT }, metrics))
 }
 
 fn client(last: u8) -> ClientKey {
@@ -110,7 +110,7 @@ async fn greater_numbers_let_those_that_wait_begin() {
     let _first = enter(&gate, 1).await.expect("at once");
     let waiting = [waiter(&gate, 2), waiter(&gate, 3)];
     until_waiting(&gate, 2).await;
-    gate.set(Settings { setups: 3, waiting: 5, wait: WAIT });
+    gate.set(Settings { setups: 3, setups_per_client: 3, waiting: 5, wait: WAIT });
     for waiter in waiting {
         assert!(waiter.await.expect("ran").is_ok());
     }

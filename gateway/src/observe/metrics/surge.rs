@@ -55,7 +55,7 @@ impl Surge {
 
     /// Shows who is in and who waits.
     pub fn show(&self, room: &Room) {
-        self.in_progress.set(i64::from(room.in_progress()));
+        self.in_progress.set(i64::try_from(room.in_progress()).unwrap_or(i64::MAX));
         for urgency in Urgency::ALL {
             let waiting = i64::try_from(room.waiting_of(urgency)).unwrap_or(i64::MAX);
             self.waiting.with_label_values(&[urgency.label()]).set(waiting);

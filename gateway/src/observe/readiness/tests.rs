@@ -105,7 +105,8 @@ fn a_canary_that_a_reload_adds_holds_nothing_up_and_one_that_stays_keeps_its_cou
 #[test]
 fn leaving_is_red_for_good() {
     let readiness = readiness(RedWhen::Never, &[TOKEN]);
-    readiness.leave();
+    assert!(is_ready(&readiness));
+    readiness.leaving.cancel();
     walk(&readiness, &[]);
     let snapshot = readiness.snapshot();
     assert!(!snapshot.ready && snapshot.draining);
