@@ -56,6 +56,17 @@ enum Act {
     Close,
 }
 
+/// What is wrong.
+#[derive(Clone, Copy, Debug)]
+enum Trouble<'a> {
+    /// The name server says this.
+    Name(ResponseCode),
+    /// The name leads here.
+    Address(&'a str),
+    /// The origin does this.
+    Origin(Act),
+}
+
 /// An origin on port 443 that changes its mind, found through a name server that does, too.
 struct Uplink {
     dns: FakeDns,
@@ -78,16 +89,18 @@ impl Uplink {
     }
 
     fn is_well(&self) {
-        self.acts(Act::Tls);
-        self.answers(&self.address.to_string());
+        self.suffers(Trouble::Origin(Act::Tls));
+        self.suffers(Trouble::Address(&self.address.to_string()));
     }
 
-    fn acts(&self, act: Act) {
-        self.act.send_replace(act);
-    }
-
-    fn answers(&self, address: &str) {
-        self.dns.script(GOOD, [Reply::address(address)]);
+    fn suffers(&self, trouble: Trouble<'_>) {
+        match trouble {
+            Trouble::Name(code) => self.dns.script(GOOD, [Reply::Failure(code)]),
+            Trouble::Address(address) => self.dns.script(GOOD, [Reply::address(address)]),
+            Trouble::Origin(act) => {
+                self.act.send_replace(act);
+            }
+        }
     }
 
     fn config(&self, more: &str) -> Config {
@@ -166,18 +179,18 @@ async fn readyz_names_the_station_and_the_reason_and_is_green_again_with_the_fir
     let gateway = Gateway::start(&uplink.config("")).await;
     let series = gateway.metrics().await;
     let nobody = lonely_address().to_string();
-    let failure = |code| move |uplink: &Uplink| uplink.dns.script(GOOD, [Reply::Failure(code)]);
-    let troubles: [((&str, &str), Box<dyn Fn(&Uplink)>); 7] = [
-        (("dns", "name_failed"), Box::new(failure(ResponseCode::ServFail))),
-        (("dns", "name_not_found"), Box::new(failure(ResponseCode::NXDomain))),
-        (("address", "address_forbidden"), Box::new(|uplink| uplink.answers("169.254.169.254"))),
-        (("tcp", "connect_refused"), Box::new(move |uplink| uplink.answers(&nobody))),
-        (("tls", "origin_hello_timeout"), Box::new(|uplink| uplink.acts(Act::Silent))),
-        (("tls", "origin_not_tls"), Box::new(|uplink| uplink.acts(Act::Foreign))),
-        (("tls", "origin_closed"), Box::new(|uplink| uplink.acts(Act::Close))),
+    let troubles = [
+        ("dns", "name_failed", Trouble::Name(ResponseCode::ServFail)),
+        ("dns", "name_not_found", Trouble::Name(ResponseCode::NXDomain)),
+        ("address", "address_forbidden", Trouble::Address("169.254.169.254")),
+        ("tcp", "connect_refused", Trouble::Address(&nobody)),
+        ("tls", "origin_hello_timeout", Trouble::Origin(Act::Silent)),
+        ("tls", "origin_not_tls", Trouble::Origin(Act::Foreign)),
+        ("tls", "origin_closed", Trouble::Origin(Act::Close)),
     ];
-    for (trouble, break_it) in &troubles {
-        assert_named(&gateway, *trouble, || break_it(&uplink), || uplink.is_well()).await;
+    for (station, reason, trouble) in troubles {
+        let break_it = || uplink.suffers(trouble);
+        assert_named(&gateway, (station, reason), break_it, || uplink.is_well()).await;
     }
     let told = |id| gateway.log().records().iter().filter(|record| record.event_id() == Some(id)).count();
     assert_eq!((told(145), told(146)), (troubles.len(), troubles.len()), "one record a change");

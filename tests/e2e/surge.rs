@@ -307,7 +307,7 @@ async fn a_client_that_goes_away_while_it_waits_leaves_its_place_to_another() {
 async fn a_client_whose_destination_answers_nobody_holds_no_more_set_ups_than_its_share() {
     let host = workspace(1);
     let limits = "setups = 4\nsetups_per_client = 2\nsetups_waiting = 100\nsetup_wait = \"5m\"\n";
-    let site = Site::new(&[host.clone()], limits).await;
+    let site = Site::new(std::slice::from_ref(&host), limits).await;
     let mut stuck = Vec::new();
     for _ in 0..6 {
         stuck.push(site.ask(1, &workspace(DEAF)).await);

@@ -107,7 +107,7 @@ impl Gate {
             if let Some(ticket) = ended.take() {
                 inner.room.end(ticket);
             }
-            let next = inner.room.next();
+            let next = inner.room.begin_next();
             let call = next.and_then(|ticket| inner.waiting.remove(&ticket));
             self.metrics.surge.show(&inner.room);
             drop(inner);

@@ -70,7 +70,7 @@ pub enum Arrival {
 /// The set-ups in progress and those that wait.
 ///
 /// Between two calls nobody waits who could begin, if whoever [ends](Room::end) a set-up or changes the
-/// numbers asks for the [next](Room::next) until there is none.
+/// numbers asks for the [next](Room::begin_next) until there is none.
 #[derive(Debug)]
 pub struct Room {
     settings: Settings,
@@ -120,7 +120,7 @@ impl Room {
         self.last += 1;
         let ticket = Ticket(self.last);
         if begins {
-            self.begin(ticket, urgency, client.clone());
+            self.begins(ticket, urgency, client.clone());
             return Arrival::Begins(ticket);
         }
         self.lane_mut(urgency).add(client, ticket);
@@ -146,7 +146,7 @@ impl Room {
     }
 
     /// Returns who begins now, if there is room for a set-up and somebody waits who may have it.
-    pub fn next(&mut self) -> Option<Ticket> {
+    pub fn begin_next(&mut self) -> Option<Ticket> {
         let may_begin = |client: &ClientKey| self.may_begin(client);
         let turn = |urgency| self.lane(urgency).turn(may_begin).filter(|_| self.has_room(urgency));
         let (control, bulk) = (turn(Urgency::Control), turn(Urgency::Bulk));
@@ -164,7 +164,7 @@ impl Room {
         };
         let ticket = self.lane_mut(urgency).take(turn)?;
         let (_, client) = self.waiting.remove(&ticket)?;
-        self.begin(ticket, urgency, client);
+        self.begins(ticket, urgency, client);
         Some(ticket)
     }
 
@@ -183,7 +183,7 @@ impl Room {
         self.lane(urgency).len
     }
 
-    fn begin(&mut self, ticket: Ticket, urgency: Urgency, client: ClientKey) {
+    fn begins(&mut self, ticket: Ticket, urgency: Urgency, client: ClientKey) {
         self.lane_mut(urgency).in_progress += 1;
         *self.by_client.entry(client.clone()).or_default() += 1;
         self.running.insert(ticket, (urgency, client));

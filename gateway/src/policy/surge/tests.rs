@@ -41,7 +41,7 @@ fn order(room: &mut Room, mut running: Ticket, of: &[(Ticket, &'static str)]) ->
     let mut begun = Vec::new();
     loop {
         room.end(running);
-        let Some(ticket) = room.next() else { return begun };
+        let Some(ticket) = room.begin_next() else { return begun };
         begun.push(of.iter().find(|(known, _)| *known == ticket).expect("one that waits").1);
         running = ticket;
     }
@@ -52,10 +52,10 @@ fn as_many_begin_at_once_as_may_and_the_rest_wait_in_the_order_of_arrival() {
     let mut room = Room::new(FEW);
     let running = [begins(&mut room, 1, Urgency::Bulk), begins(&mut room, 1, Urgency::Control)];
     let waiting = [waits(&mut room, 1, Urgency::Bulk), waits(&mut room, 1, Urgency::Bulk)];
-    assert_eq!((room.in_progress(), room.waiting(), room.next()), (2, 2, None));
+    assert_eq!((room.in_progress(), room.waiting(), room.begin_next()), (2, 2, None));
     for (ended, next) in running.into_iter().zip(waiting) {
         room.end(ended);
-        assert_eq!((room.next(), room.next()), (Some(next), None));
+        assert_eq!((room.begin_next(), room.begin_next()), (Some(next), None));
     }
     assert_eq!((room.waiting(), room.in_progress()), (0, 2));
     room.end(running[0]);
@@ -90,10 +90,10 @@ fn a_client_has_no_more_set_ups_than_its_share_and_is_passed_over_meanwhile() {
     let greedy = waits(&mut room, 1, Urgency::Bulk);
     let other = begins(&mut room, 2, Urgency::Bulk);
     room.end(other);
-    assert_eq!((room.next(), room.in_progress()), (None, 2), "its share is taken");
+    assert_eq!((room.begin_next(), room.in_progress()), (None, 2), "its share is taken");
     begins(&mut room, 2, Urgency::Bulk);
     room.end(slow[0]);
-    assert_eq!(room.next(), Some(greedy));
+    assert_eq!(room.begin_next(), Some(greedy));
 }
 
 #[test]
@@ -156,8 +156,8 @@ fn a_change_of_the_numbers_turns_nobody_away_and_lets_more_begin() {
     let (mut room, _running) = busy(3);
     let waiting: Vec<_> = (0..3).map(|name| waits(&mut room, name, Urgency::Bulk)).collect();
     room.set(Settings { setups: 3, waiting: 1, ..FEW });
-    assert_eq!(room.next(), Some(waiting[0]));
-    assert_eq!((room.next(), room.next()), (Some(waiting[1]), None));
+    assert_eq!(room.begin_next(), Some(waiting[0]));
+    assert_eq!((room.begin_next(), room.begin_next()), (Some(waiting[1]), None));
     assert_eq!(room.waiting(), 1);
     assert_eq!(room.arrive(&client(5), Urgency::Bulk), Arrival::TurnedAway);
 }
@@ -194,7 +194,7 @@ impl Known {
         if let Some((ticket, _)) = self.running.pop_first() {
             room.end(ticket);
         }
-        while let Some(ticket) = room.next() {
+        while let Some(ticket) = room.begin_next() {
             let (urgency, name) = self.waiting.remove(&ticket).expect("one that waits, once");
             let passes = urgency == Urgency::Control && self.could_begin(room, Urgency::Bulk);
             self.passed_over = if passes { self.passed_over + 1 } else { 0 };
@@ -273,7 +273,7 @@ proptest! {
         let mut first = BTreeSet::new();
         for _ in 0..clients {
             room.end(running);
-            running = room.next().expect("somebody waits");
+            running = room.begin_next().expect("somebody waits");
             first.insert(held[&running]);
         }
         prop_assert_eq!(first.len(), clients);
