@@ -7,6 +7,7 @@ mod ready;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +23,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
-use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 use tracing_appender::non_blocking::ErrorCounter;
@@ -44,15 +45,19 @@ const LIFE: Duration = Duration::from_secs(300);
 pub struct Admin {
     /// The stations whose state is shown.
     pub stations: Arc<Stations>,
-    /// Networks that are answered, beside loopback.
-    pub from: Vec<IpNet>,
     /// Counts records that were dropped.
     pub dropped: Option<ErrorCounter>,
 }
 
 impl Admin {
-    /// Serves the listener until the task is dropped.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, tasks: TaskTracker) {
+    /// Serves the listener until the task is dropped, and open connections until `closing` is set: then they
+    /// end after the answer they are at.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: Arc<TcpListener>,
+        tasks: TaskTracker,
+        closing: CancellationToken,
+    ) {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -64,7 +69,7 @@ impl Admin {
                 warn!(event_id = events::CLIENT_NETWORK_DENIED.0, client = %peer, "admin listener: client is not listed in `from`");
                 continue;
             }
-            let this = Arc::clone(&self);
+            let (this, closing) = (Arc::clone(&self), closing.clone());
             tasks.spawn(async move {
                 let service = service_fn(move |request| {
                     let response = this.answer(&request);
@@ -74,8 +79,19 @@ impl Admin {
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD)
                     .serve_connection(TokioIo::new(stream), service);
-                // A scraper that breaks off comes again.
-                let _ = timeout(LIFE, connection).await;
+                let mut connection = pin!(connection);
+                let life = async {
+                    let ended = tokio::select! {
+                        ended = connection.as_mut() => Some(ended),
+                        () = closing.cancelled() => None,
+                    };
+                    if ended.is_none() {
+                        connection.as_mut().graceful_shutdown();
+                        // A scraper that breaks off comes again.
+                        let _ = connection.await;
+                    }
+                };
+                let _ = timeout(LIFE, life).await;
                 drop(place);
             });
         }
@@ -83,7 +99,7 @@ impl Admin {
 
     fn admits(&self, from: IpAddr) -> bool {
         let from = from.to_canonical();
-        from.is_loopback() || self.from.iter().any(|net| net.contains(&from))
+        from.is_loopback() || self.stations.live.load().admin_from.iter().any(|net| net.contains(&from))
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {

@@ -7,6 +7,8 @@
 
 pub mod canary;
 mod identify;
+mod live;
+mod standing;
 pub mod surge;
 mod way;
 
@@ -18,31 +20,31 @@ use bytes::BytesMut;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use self::identify::PasswordWork;
+pub use self::live::Live;
+use self::standing::Standing;
 use self::surge::Gate;
 use self::way::Way;
 use crate::config::Tunnel;
-use crate::dial::relay::Relays;
-use crate::dial::resolve::Resolver;
 use crate::ending::Ending;
 use crate::listen::head::Seen;
 use crate::observe::access::Record;
 use crate::observe::access::RequestIds;
+use crate::observe::access::Route;
 use crate::observe::access::Traffic;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::observe::repeats::Repeats;
 use crate::parse::request::Connect;
-use crate::policy::Policy;
 use crate::policy::destinations::Permit;
 use crate::policy::limits::ClientKey;
 use crate::policy::limits::Limits;
 use crate::policy::limits::Slot;
 use crate::policy::relays::Passed;
-use crate::policy::relays::RelaySettings;
 use crate::policy::via::Via;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
@@ -53,18 +55,12 @@ use crate::tunnel::hello::OriginSaid;
 
 /// What the stations work with. One for the whole gateway.
 pub struct Stations {
-    /// Who may do what; a request takes one snapshot of it.
-    pub policy: ArcSwap<Policy>,
-    /// Rates and numbers.
+    /// The configuration in force; a request takes one snapshot of it.
+    pub live: ArcSwap<Live>,
+    /// Told of every reload.
+    pub reloads: watch::Sender<()>,
+    /// Rates and numbers. They outlive a reload.
     pub limits: Arc<Limits>,
-    /// Names to addresses.
-    pub resolver: Resolver,
-    /// Upstream proxies, if there are any.
-    pub relays: Option<Relays>,
-    /// Which hosts go past them.
-    pub relay_settings: RelaySettings,
-    /// Deadlines and checks of a tunnel.
-    pub tunnel: Tunnel,
     /// Password checks under way.
     pub passwords: PasswordWork,
     /// Metrics.
@@ -79,18 +75,28 @@ pub struct Stations {
     pub gate: Arc<Gate>,
     /// What the canaries have shown.
     pub readiness: Arc<Readiness>,
-    /// Set when no new work is taken.
+    /// Set when readiness is red.
     pub draining: CancellationToken,
     /// Set when open tunnels are cut.
     pub cut: CancellationToken,
 }
 
+impl Stations {
+    /// Puts another configuration in force, for every request from now on; tells the open tunnels.
+    pub fn replace(&self, live: Live) {
+        self.live.store(Arc::new(live));
+        self.reloads.send_replace(());
+    }
+}
+
 /// An admitted CONNECT: leave, a slot, and an open connection. Only [`admit`] makes one.
 pub struct Admitted {
     permit: Permit,
+    tunnel: Arc<Tunnel>,
     origin: Stream,
     /// What the origin sent before the client's 200: only a relay's answer can bring any.
     origin_early: BytesMut,
+    standing: Standing,
     _slot: Slot,
 }
 
@@ -114,15 +120,18 @@ pub async fn admit(
 ) -> Result<Admitted, Refusal> {
     let from = sender.address;
     record.target = Some(request.target.clone());
-    if stations.draining.is_cancelled() {
+    // A connection that was accepted is served, even while the gateway drains; not when its tunnel would be cut.
+    if stations.cut.is_cancelled() {
         return Err(Refusal::Draining);
     }
     if request.via.iter().any(|via| stations.via.is_in(via)) {
         return Err(Refusal::Loop);
     }
     let passed = Passed::read(&request.via)?;
-    let policy = stations.policy.load_full();
-    let client = identify::identify(stations, &policy, request.authorization, sender, record).await?;
+    // Before the snapshot, so that no reload is missed.
+    let reloads = stations.reloads.subscribe();
+    let live = stations.live.load_full();
+    let client = identify::identify(stations, &live.policy, request.authorization, sender, record).await?;
     record.user = client.user().cloned();
     record.role = Some(client.role().name.clone());
     let key = ClientKey::of(&client, from.ip());
@@ -130,11 +139,14 @@ pub async fn admit(
     let permit = client.role().destinations.authorize(&request.target)?;
     record.rule = Some(permit.rule().to_string());
     let _setup = stations.gate.enter(&key, permit.rule().class.urgency(), sender.head).await?;
+    let mut standing = Standing::new(client, from.ip(), request.target, reloads);
     let mut way = Way::default();
-    let opened = way::open(stations, &policy, &permit, &passed, &mut way).await;
+    let opened = way::open(&live, &permit, &passed, &mut way).await;
     (record.route, record.address) = (way.route, way.address);
     let (origin, origin_early) = opened?;
-    Ok(Admitted { permit, origin, origin_early, _slot: slot })
+    standing.dialled = record.address.filter(|_| record.route == Some(Route::Direct));
+    standing.check(stations)?;
+    Ok(Admitted { permit, tunnel: Arc::clone(&live.tunnel), origin, origin_early, standing, _slot: slot })
 }
 
 /// Carries an admitted tunnel to its end. `early` is what the client sent after its request head.
@@ -148,23 +160,17 @@ pub async fn carry<C>(
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
-    let Admitted { permit, mut origin, origin_early, _slot } = admitted;
+    let Admitted { permit, tunnel, mut origin, origin_early, mut standing, _slot } = admitted;
     stations.metrics.tunnel_begins(record.set_up());
     let mut traffic = Traffic::default();
     let carried = async {
-        let begun = hellos(
-            stations,
-            &permit,
-            (client, early),
-            (&mut origin, origin_early),
-            &mut record,
-            &mut traffic,
-        )
-        .await;
+        let begun =
+            hellos(&tunnel, &permit, (client, early), (&mut origin, origin_early), &mut record, &mut traffic)
+                .await;
         match begun {
             Err(ending) => ending,
             Ok(()) => {
-                let bounds = Bounds { idle: stations.tunnel.idle, upload_cap: permit.rule().upload_cap };
+                let bounds = Bounds { idle: tunnel.idle, upload_cap: permit.rule().upload_cap };
                 copy(client, &mut origin, bounds, &mut traffic).await
             }
         }
@@ -172,6 +178,7 @@ where
     let ending = tokio::select! {
         ending = carried => ending,
         () = stations.cut.cancelled() => Ending::Drained,
+        () = standing.is_lost(stations) => Ending::Revoked,
     };
     if ending == Ending::ClientReset {
         // The origin must not take a cut stream for a whole one.
@@ -185,7 +192,7 @@ where
 
 /// Reads and judges both hellos, and passes each on once it is judged.
 async fn hellos<C>(
-    stations: &Stations,
+    tunnel: &Tunnel,
     permit: &Permit,
     (client, early): (&mut C, BytesMut),
     (origin, origin_early): (&mut Stream, BytesMut),
@@ -195,7 +202,6 @@ async fn hellos<C>(
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
-    let tunnel = &stations.tunnel;
     let rules = hello::Rules {
         host: permit.target().name(),
         server_name: tunnel.server_name,

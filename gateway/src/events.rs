@@ -53,7 +53,7 @@ events! {
     DRAINING = 115;
     /// A name could not be resolved.
     NAME_FAILED = 116;
-    /// A tunnel was cut by the gateway: idle, drained, or over its upload cap.
+    /// A tunnel was cut by the gateway: idle, drained, over its upload cap, or revoked by a reload.
     TUNNEL_CUT = 117;
     /// The effective policy at start, in one line.
     POLICY = 118;
@@ -63,6 +63,16 @@ events! {
     SANDBOX = 120;
     /// A TLS certificate was taken anew, or its new files were not right.
     CERTIFICATE = 121;
+    /// A reload put another configuration in force, or found it right again.
+    RELOADED = 130;
+    /// A reload was refused: the configuration is wrong, and the one before stays in force.
+    RELOAD_REFUSED = 131;
+    /// A part of the configuration waits for a restart.
+    RELOAD_WAITS = 132;
+    /// Somebody asked for a change through the control socket, or was refused there.
+    CONTROL = 135;
+    /// The listening sockets pass from one gateway to its successor, or come from systemd; or a hand-over failed.
+    HAND_OVER = 136;
     /// A canary fails: what it stands for cannot be reached from here.
     CANARY_FAILED = 145;
     /// A canary answers again.

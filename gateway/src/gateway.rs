@@ -1,7 +1,14 @@
 //! The gateway as a whole: bind everything, accept, and end in order.
 
+mod accepting;
+mod build;
 mod canaries;
 mod identities;
+pub mod launcher;
+mod places;
+pub mod reload;
+mod running;
+mod service;
 
 use std::io;
 use std::net::IpAddr;
@@ -11,28 +18,33 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio::time::interval;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::info;
 use tracing::warn;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use self::build::Parts;
+use self::places::Places;
+use self::reload::Listening;
+use self::reload::Reloader;
+use self::reload::Settled;
+pub use self::running::Attendants;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::connect::PasswordWork;
 use crate::connect::Stations;
 use crate::connect::surge::Gate;
-use crate::connection;
 use crate::connection::Speaks;
 use crate::dial::relay::RelayError;
 use crate::dial::relay::Relays;
-use crate::dial::resolve::Resolver;
 use crate::dial::resolve::ResolverError;
 use crate::events;
 use crate::listen::descriptors;
+use crate::listen::inherited::InheritError;
+use crate::listen::inherited::Inherited;
+use crate::listen::inherited::Kind;
 use crate::listen::socket;
 use crate::listen::tls;
 use crate::listen::tls::Identity;
@@ -40,8 +52,6 @@ use crate::observe::access::RequestIds;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::observe::repeats::Repeats;
-use crate::policy::Policy;
-use crate::policy::addresses::Addresses;
 use crate::policy::limits;
 use crate::policy::limits::Limits;
 use crate::policy::passwords::Verified;
@@ -55,17 +65,19 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// A gateway whose listeners are bound.
 pub struct Gateway {
     stations: Arc<Stations>,
-    listeners: Vec<Bound>,
-    admin: Option<(TcpListener, Arc<Admin>)>,
-    connections: usize,
-    head: Duration,
-    drain: Duration,
+    listeners: Vec<Arc<Bound>>,
+    admin: Option<(Arc<TcpListener>, Arc<Admin>)>,
+    admin_asked: Option<SocketAddr>,
+    places: Arc<Places>,
+    reloader: Arc<Reloader>,
 }
 
 struct Bound {
     listener: TcpListener,
     address: SocketAddr,
-    speaks: Arc<Speaks>,
+    /// As configured: the port may be 0.
+    asked: SocketAddr,
+    speaks: Arc<ArcSwap<Speaks>>,
 }
 
 /// Why a gateway cannot start.
@@ -79,6 +91,9 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// A listening socket that was passed and cannot be used.
+    #[error(transparent)]
+    Inherited(#[from] InheritError),
     /// A TLS identity that cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -109,28 +124,37 @@ pub fn prepare(config: &Config) -> Result<Vec<Speaks>, StartError> {
 }
 
 impl Gateway {
-    /// Binds every listener, or none: on an error all are closed again.
-    pub fn bind(config: &Config, dropped: Option<ErrorCounter>) -> Result<Self, StartError> {
+    /// Takes every listening socket that is passed, and binds every other, or none: on an error all are closed
+    /// again. Nothing is accepted yet.
+    pub fn bind(
+        config: &Config,
+        mut inherited: Inherited,
+        dropped: Option<ErrorCounter>,
+    ) -> Result<Self, StartError> {
         let speaks = prepare(config)?;
-        let resolver = Resolver::new(&config.dns)?;
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(StartError::Random)?;
         let via = Via::new(getrandom::u64().map_err(StartError::Random)?);
-        let relays = relays(config, via.clone())?;
-        let mut listeners = Vec::new();
-        for (listener, speaks) in config.listeners.iter().zip(speaks) {
-            let (listener, address) = bind(listener.address)?;
-            listeners.push(Bound { listener, address, speaks: Arc::new(speaks) });
+        let verified = Arc::new(Verified::new(key));
+        let parts = Parts::new(config, via.clone())?;
+        let (mut listeners, mut listening) = (Vec::new(), Vec::new());
+        for (written, speaks) in config.listeners.iter().zip(speaks) {
+            let asked = written.address;
+            let (listener, address) = bind(Kind::Proxy, asked, &mut inherited)?;
+            let speaks = Arc::new(ArcSwap::from_pointee(speaks));
+            listening.push(Listening { written: asked, speaks: Arc::clone(&speaks) });
+            listeners.push(Arc::new(Bound { listener, address, asked, speaks }));
         }
-        let admin = config.admin.as_ref().map(|admin| bind(admin.address)).transpose()?;
+        let admin_asked = config.admin.as_ref().map(|admin| admin.address);
+        let admin = admin_asked.map(|asked| bind(Kind::Admin, asked, &mut inherited)).transpose()?;
+        for address in inherited.finish()? {
+            info!(event_id = events::HAND_OVER.0, %address, "hand-over: the configuration has no listener here any more");
+        }
         let mut bound: Vec<SocketAddr> = listeners.iter().map(|bound| bound.address).collect();
         bound.extend(admin.as_ref().map(|(_, address)| *address));
         let own = own_addresses(&bound).map_err(StartError::Interfaces)?;
-        let policy = Policy {
-            accounts: config.roles.accounts(Arc::new(Verified::new(key))),
-            addresses: Addresses::new(config.allow.clone()).with_own(own),
-        };
         let (connections, limits) = connections(config);
+        say_fewer(config, connections);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new()?);
         let draining = CancellationToken::new();
@@ -141,12 +165,9 @@ impl Gateway {
             draining.clone(),
         );
         let stations = Arc::new(Stations {
-            policy: ArcSwap::from_pointee(policy),
+            live: ArcSwap::from_pointee(parts.live(config, own, Arc::clone(&verified))),
+            reloads: watch::Sender::new(()),
             limits: Arc::new(Limits::new(limits)),
-            resolver,
-            relays,
-            relay_settings: config.relay.clone(),
-            tunnel: config.tunnel.clone(),
             passwords: PasswordWork::new(processors),
             gate: Arc::new(Gate::new(config.surge, Arc::clone(&metrics))),
             readiness: Arc::new(readiness),
@@ -158,24 +179,24 @@ impl Gateway {
             cut: CancellationToken::new(),
         });
         let admin = admin.map(|(listener, _)| {
-            let from = config.admin.as_ref().map(|admin| admin.from.clone()).unwrap_or_default();
-            (listener, Arc::new(Admin { stations: Arc::clone(&stations), from, dropped }))
+            (Arc::new(listener), Arc::new(Admin { stations: Arc::clone(&stations), dropped }))
         });
-        let gateway = Self {
-            stations,
-            listeners,
-            admin,
-            connections: usize::try_from(connections).unwrap_or(usize::MAX),
-            head: config.head_timeout,
-            drain: config.tunnel.drain,
-        };
-        gateway.say_where();
-        Ok(gateway)
+        let places = Arc::new(Places::new(connections));
+        let settled = Settled::new(config, listening, bound);
+        let (all, free) = (Arc::clone(&stations), Arc::clone(&places));
+        let reloader = Arc::new(Reloader::new(config, all, free, verified, settled));
+        Ok(Self { stations, listeners, admin, admin_asked, places, reloader })
+    }
+
+    /// Returns what puts another configuration in force.
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reloader)
     }
 
     fn say_where(&self) {
         for bound in &self.listeners {
-            let schemes = [(bound.speaks.plain, "http"), (bound.speaks.tls.is_some(), "https")];
+            let speaks = bound.speaks.load();
+            let schemes = [(speaks.plain, "http"), (speaks.tls.is_some(), "https")];
             for (_, scheme) in schemes.into_iter().filter(|(speaks, _)| *speaks) {
                 info!(
                     event_id = events::STARTED.0, kind = "proxy", address = %bound.address,
@@ -190,70 +211,6 @@ impl Gateway {
             );
         }
     }
-
-    /// Runs until `stop` is cancelled; then takes no new work, and ends when every tunnel has, or
-    /// cuts them when the drain time is over or `cut` is cancelled. Returns how many were cut.
-    pub async fn run(self, stop: CancellationToken, cut: CancellationToken) -> u32 {
-        let (clients, service) = (TaskTracker::new(), TaskTracker::new());
-        let places = Arc::new(Semaphore::new(self.connections.min(Semaphore::MAX_PERMITS)));
-        let fresh = self.listeners.iter().filter_map(|bound| bound.speaks.tls.clone()).collect();
-        let refreshing = tokio::spawn(identities::keep_fresh(fresh));
-        let accepting: Vec<_> = self
-            .listeners
-            .into_iter()
-            .map(|bound| {
-                tokio::spawn(accept(
-                    bound,
-                    Arc::clone(&self.stations),
-                    Arc::clone(&places),
-                    clients.clone(),
-                    self.head,
-                ))
-            })
-            .collect();
-        let admin = self.admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener, service)));
-        let sweeping = tokio::spawn(sweep(Arc::clone(&self.stations)));
-        let looking_up = tokio::spawn(refresh(Arc::clone(&self.stations)));
-        let walking = tokio::spawn(canaries::keep_walking(Arc::clone(&self.stations)));
-        stop.cancelled().await;
-        walking.abort();
-        self.stations.draining.cancel();
-        for task in accepting {
-            task.abort();
-            // An aborted task is what was asked for; its listener is closed when this returns.
-            let _ = task.await;
-        }
-        let open = self.stations.limits.tunnels();
-        info!(
-            event_id = events::DRAINING.0,
-            tunnels = open,
-            "draining: no new connections; waiting for open tunnels"
-        );
-        clients.close();
-        let ended = tokio::select! {
-            ended = timeout(self.drain, clients.wait()) => ended.is_ok(),
-            () = cut.cancelled() => false,
-        };
-        let left = if ended { 0 } else { self.stations.limits.tunnels() };
-        if !ended {
-            warn!(
-                event_id = events::DRAINING.0,
-                tunnels = left,
-                "the drain time is over: cutting the tunnels that are left"
-            );
-            self.stations.cut.cancel();
-            // What neither ended nor was a tunnel (a head, a look-up) has deadlines; it is not waited for.
-            let _ = timeout(Duration::from_secs(1), clients.wait()).await;
-        }
-        sweeping.abort();
-        looking_up.abort();
-        refreshing.abort();
-        if let Some(admin) = admin {
-            admin.abort();
-        }
-        info!(event_id = events::STOPPED.0, cut = left, "stopped");
-        left
-    }
 }
 
 /// Returns the number of connections and the limits of a configuration, lowered to what the system's
@@ -263,14 +220,19 @@ fn connections(config: &Config) -> (u32, limits::Settings) {
     let (all, of_one_address) = descriptors::places(limit);
     let mut limits = config.limits.clone();
     limits.connections_per_address = limits.connections_per_address.min(of_one_address);
-    if all < config.connections {
+    (config.connections.min(all), limits)
+}
+
+/// Says that there are fewer places for connections than the configuration wants.
+fn say_fewer(config: &Config, connections: u32) {
+    if connections < config.connections {
+        let limit = descriptors::raise();
         warn!(
             event_id = events::INFORMATION.0,
-            "{all} connections instead of {}: the open files limit is {limit}; raise it (ulimit -n, LimitNOFILE)",
+            "{connections} connections instead of {}: the open files limit is {limit}; raise it (ulimit -n, LimitNOFILE)",
             config.connections
         );
     }
-    (config.connections.min(all), limits)
 }
 
 /// Sets up the relays of a configuration, if it has any.
@@ -281,9 +243,20 @@ pub fn relays(config: &Config, via: Via) -> Result<Option<Relays>, StartError> {
     Ok(Some(Relays::new(&config.relay, via)?))
 }
 
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn bind(
+    kind: Kind,
+    address: SocketAddr,
+    inherited: &mut Inherited,
+) -> Result<(TcpListener, SocketAddr), StartError> {
     let fail = |error| StartError::Listen { address, error };
-    let listener = socket::bind(address).map_err(fail)?;
+    let listener = match inherited.take(kind, address) {
+        Some((listener, giver)) => {
+            info!(event_id = events::HAND_OVER.0, %address, "listening socket from {giver}");
+            TcpListener::from_std(listener)
+        }
+        None => socket::bind(address),
+    };
+    let listener = listener.map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
     Ok((listener, address))
 }
@@ -313,35 +286,13 @@ pub fn own_addresses(bound: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
     Ok(own.collect())
 }
 
-async fn accept(
-    bound: Bound,
-    stations: Arc<Stations>,
-    places: Arc<Semaphore>,
-    tasks: TaskTracker,
-    head: Duration,
-) {
-    loop {
-        if places.available_permits() == 0 {
-            socket::say_paused(
-                "as many connections are open as `[limits] connections` and the open files limit allow",
-            );
-        }
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let (socket, peer) = socket::accept(&bound.listener).await;
-        let (stations, speaks) = (Arc::clone(&stations), Arc::clone(&bound.speaks));
-        tasks.spawn(async move {
-            connection::serve(stations, speaks, socket, peer, head).await;
-            drop(place);
-        });
-    }
-}
-
 /// Asks again, for ever, for names that were used and are about to expire.
 async fn refresh(stations: Arc<Stations>) {
     let mut clock = interval(REFRESH);
     loop {
         clock.tick().await;
-        stations.resolver.refresh().await;
+        let resolver = Arc::clone(&stations.live.load().resolver);
+        resolver.refresh().await;
     }
 }
 

@@ -37,6 +37,7 @@ fn every_value_of_the_reference_is_the_default() {
     let Config {
         listeners,
         admin,
+        control,
         dns,
         relay,
         allow,
@@ -48,12 +49,14 @@ fn every_value_of_the_reference_is_the_default() {
         connections,
         head_timeout,
         sandbox,
+        reload,
         log,
         roles: _,
         file: _,
     } = &written;
     same("listener", listeners, &built_in.listeners);
     same("admin", admin, &built_in.admin);
+    same("control", control, &built_in.control);
     same("dns", dns, &built_in.dns);
     same("relay", relay, &built_in.relay);
     same("addresses", allow, &built_in.allow);
@@ -64,6 +67,7 @@ fn every_value_of_the_reference_is_the_default() {
     same("limits", connections, &built_in.connections);
     same("limits", head_timeout, &built_in.head_timeout);
     same("sandbox", sandbox, &built_in.sandbox);
+    same("reload", reload, &built_in.reload);
     same("log", log, &built_in.log);
     same("role and passwords", &roles(&written), &roles(&built_in));
 }

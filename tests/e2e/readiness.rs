@@ -296,6 +296,21 @@ async fn draining_is_red_whatever_the_canaries_say() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_brings_other_canaries_and_status_shows_them() {
+    let stage = Stage::good(Config::new(ANYONE)).await;
+    assert_eq!(stage.gateway.status().await["readiness"]["walking"], false);
+    assert!(readyz(&stage.gateway, 200).await.text().contains("not probed: `[readiness] interval` is 0s"));
+    let walking = Config::new(&format!("{ANYONE}{CANARY}")).hosts(&[GOOD], stage.azure.address());
+    stage.gateway.reload(&walking, "applied").await;
+    let up = [("class", "ingestion"), ("state", "up")];
+    stage.gateway.wait_for_metric("la_gateway_canaries", &up, 1.0).await;
+    let canary = stage.gateway.status().await["readiness"]["canaries"][0].clone();
+    assert_eq!((&canary["host"], &canary["state"]), (&Value::from(GOOD), &Value::from("up")));
+    assert_eq!(canary["failure"], Value::Null);
+    readyz(&stage.gateway, 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_that_no_role_may_reach_is_a_wrong_configuration() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("gateway.toml");

@@ -60,6 +60,13 @@ impl Uplink {
         Self { address, asked, answers, task }
     }
 
+    /// Returns the configuration of a gateway that goes through here. `limits` are those of set-ups.
+    fn config(&self, limits: &str) -> Config {
+        let relay = format!("[relay]\nproxies = [\"http://{}\"]\n", self.address);
+        let limits = format!("[limits]\nconnects_per_second = 10000\nburst = 10000\n{limits}");
+        Config::new(&format!("{ANYONE}{relay}{limits}[tunnel]\nconnect = \"60s\"\nhello = \"60s\"\n"))
+    }
+
     fn asked(&self) -> Vec<String> {
         self.asked.lock().expect("no panic under the lock").clone()
     }
@@ -120,10 +127,7 @@ impl Site {
         let names: Vec<&str> = hosts.iter().map(String::as_str).collect();
         let azure = FakeAzure::start(&pki, &names).await;
         let uplink = Uplink::start(azure.address()).await;
-        let relay = format!("[relay]\nproxies = [\"http://{}\"]\n", uplink.address);
-        let limits = format!("[limits]\nconnects_per_second = 10000\nburst = 10000\n{limits}");
-        let tunnel = "[tunnel]\nconnect = \"60s\"\nhello = \"60s\"\n";
-        let gateway = Gateway::start(&Config::new(&format!("{ANYONE}{relay}{limits}{tunnel}"))).await;
+        let gateway = Gateway::start(&uplink.config(limits)).await;
         Self { pki, _azure: azure, uplink, gateway }
     }
 
@@ -321,4 +325,23 @@ async fn a_client_whose_destination_answers_nobody_holds_no_more_set_ups_than_it
     }
     assert_eq!(site.gateway.metric("la_gateway_setups_in_progress", &[]).await, 2.0);
     site.wait_until_waiting(4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_with_greater_numbers_lets_those_that_wait_begin() {
+    let hosts: Vec<String> = (0..3).map(workspace).collect();
+    let waiting = "setups_waiting = 10\nsetup_wait = \"5m\"\n";
+    let site = Site::new(&hosts, &format!("setups = 1\n{waiting}")).await;
+    let mut asking = Vec::new();
+    for (client, host) in (1..).zip(&hosts) {
+        asking.push((host, site.ask(client, host).await));
+    }
+    site.wait_until_waiting(2).await;
+    site.gateway.reload(&site.uplink.config(&format!("setups = 3\n{waiting}")), "applied").await;
+    site.uplink.wait_until_asked(3).await;
+    site.uplink.answers.add_permits(3);
+    for (host, client) in asking {
+        site.exchange(client.tunnel().await, host).await;
+    }
+    site.assert_nothing_is_left().await;
 }

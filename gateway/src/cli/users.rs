@@ -90,7 +90,7 @@ pub(super) fn set_password(name: &str, file: &Path, password: &Secret) -> anyhow
     lines.push(format!("{name}:{}", hash.to_text()));
     write(file, &lines)?;
     let done = if lines.len() > before.lines().count() { "added" } else { "has a new password now" };
-    eprintln!("{name}: {done} ({}); a running gateway reads it at its next start", file.display());
+    eprintln!("{name}: {done} ({}); a running gateway takes it within seconds", file.display());
     Ok(())
 }
 

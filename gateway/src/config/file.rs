@@ -27,6 +27,7 @@ use super::values::UploadCap;
 use crate::events::LogFormat;
 use crate::events::LogLevel;
 use crate::policy::accounts::PercentEncoded;
+use crate::policy::expectations::Expectation;
 use crate::policy::pattern::Pattern;
 use crate::policy::readiness::RedWhen;
 
@@ -45,6 +46,7 @@ fn number(number: u32) -> NonZeroU32 {
 pub(super) struct File {
     pub(super) listener: Vec<Spanned<Listener>>,
     pub(super) admin: Option<Spanned<Admin>>,
+    pub(super) control: Control,
     pub(super) dns: Dns,
     pub(super) relay: Option<Spanned<Relay>>,
     pub(super) addresses: Addresses,
@@ -52,6 +54,7 @@ pub(super) struct File {
     pub(super) limits: Limits,
     pub(super) passwords: Passwords,
     pub(super) sandbox: Sandbox,
+    pub(super) reload: Reload,
     pub(super) log: Log,
     pub(super) readiness: Readiness,
     pub(super) role: BTreeMap<String, Spanned<Role>>,
@@ -126,6 +129,12 @@ impl Default for Admin {
     }
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Control {
+    pub(super) socket: Option<PathBuf>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Dns {
@@ -169,6 +178,7 @@ pub(super) struct Tunnel {
     pub(super) connect: Duration,
     pub(super) idle: Duration,
     pub(super) drain: Parsed<SpanOrNone>,
+    pub(super) lame_duck: Parsed<SpanOrNone>,
 }
 
 impl Default for Tunnel {
@@ -180,6 +190,7 @@ impl Default for Tunnel {
             connect: seconds(10),
             idle: seconds(30 * 60),
             drain: Parsed(SpanOrNone(std::time::Duration::from_secs(5 * 60))),
+            lame_duck: Parsed(SpanOrNone(std::time::Duration::ZERO)),
         }
     }
 }
@@ -233,6 +244,26 @@ pub(super) struct Sandbox {
 impl Default for Sandbox {
     fn default() -> Self {
         Self { enabled: true }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Reload {
+    pub(super) watch: bool,
+    pub(super) end_tunnels: super::EndTunnels,
+    pub(super) must_allow: List<Expectation>,
+    pub(super) must_deny: List<Expectation>,
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self {
+            watch: true,
+            end_tunnels: super::EndTunnels::Never,
+            must_allow: List::default(),
+            must_deny: List::default(),
+        }
     }
 }
 

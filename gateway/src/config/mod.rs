@@ -3,9 +3,12 @@
 //! [`load`] gives either a [`Config`] that can be run or every problem in it. It binds nothing and
 //! looks nothing up. The keys, their defaults and their units stand in `deploy/config/gateway.toml`.
 
+mod control;
 mod file;
 mod listeners;
+mod policy;
 mod readiness;
+mod reload;
 mod roles;
 pub mod users;
 mod values;
@@ -25,13 +28,20 @@ pub use common::document::read_file;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+pub use self::control::ControlSocket;
+pub use self::control::USUAL_CONTROL_SOCKET;
 pub use self::listeners::ClientCertificatePolicy;
 pub use self::listeners::Listener;
 pub use self::listeners::ProxyProtocol;
 pub use self::listeners::Tls;
+pub use self::reload::EndTunnels;
+pub use self::reload::Files;
+pub use self::reload::Reload;
+use self::reload::Whole;
 pub use self::roles::Roles;
 use self::values::AdminAddress;
 use crate::events::Log;
+use crate::policy::addresses::Addresses;
 use crate::policy::canaries::Canaries;
 use crate::policy::limits;
 use crate::policy::names::DnsSettings;
@@ -49,6 +59,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The admin listener, unless it is off.
     pub admin: Option<Admin>,
+    /// Where `status`, `reload`, `drain` and a successor come.
+    pub control: ControlSocket,
     /// How names are looked up.
     pub dns: DnsSettings,
     /// Upstream proxies.
@@ -71,6 +83,8 @@ pub struct Config {
     pub head_timeout: Duration,
     /// Whether the process shuts itself in after start.
     pub sandbox: bool,
+    /// What a reload does.
+    pub reload: Reload,
     /// Form and level of the records.
     pub log: Log,
     /// Roles with their users and networks.
@@ -103,6 +117,8 @@ pub struct Tunnel {
     pub idle: Duration,
     /// How long open tunnels may go on once the gateway drains.
     pub drain: Duration,
+    /// How long connections are still accepted once readiness is red.
+    pub lame_duck: Duration,
 }
 
 /// Lowest TLS version that may be spoken inside a tunnel.
@@ -164,6 +180,11 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     }
     let roles = roles::read(&written.role, percent_encoded, source, folder, &mut problems);
     let canaries = readiness::canaries(&written.readiness, &roles, source, &mut problems);
+    let (dns, allow) =
+        (dns(written.dns), written.addresses.allow.values().map(|net| net.0).collect::<Vec<_>>());
+    let addresses = Addresses::new(allow.clone());
+    let whole = Whole { roles: &roles, addresses, dns: &dns, relay: &relay };
+    let reload = reload::read(&written.reload, &whole, source, &mut problems);
     if !problems.is_empty() {
         problems.sort_by_key(|problem| (problem.file != source.file, problem.place));
         return Err(Problems(problems));
@@ -172,9 +193,10 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     Ok(Config {
         listeners,
         admin,
-        dns: dns(written.dns),
+        control: ControlSocket::of(written.control.socket, folder),
+        dns,
         relay,
-        allow: written.addresses.allow.values().map(|net| net.0).collect(),
+        allow,
         tunnel: Tunnel {
             minimum_tls: written.tunnel.minimum_tls,
             server_name: written.tunnel.server_name,
@@ -182,6 +204,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
             connect: written.tunnel.connect.0.0,
             idle: written.tunnel.idle.0.0,
             drain: written.tunnel.drain.0.0,
+            lame_duck: written.tunnel.lame_duck.0.0,
         },
         limits: limits::Settings {
             tunnels: limits.tunnels.get(),
@@ -204,6 +227,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         connections: limits.connections.get(),
         head_timeout: limits.head_timeout.0.0,
         sandbox: written.sandbox.enabled,
+        reload,
         log: Log { format: written.log.format, level: written.log.level },
         roles,
         file: file.map(Path::to_owned),

@@ -9,6 +9,7 @@ use super::Stations;
 use super::pass_on;
 use super::way;
 use super::way::Way;
+use crate::config::Tunnel;
 use crate::ending::Ending;
 use crate::observe::access::Route;
 use crate::policy::destinations::Permit;
@@ -23,21 +24,20 @@ use crate::tunnel::offer;
 
 /// Walks to a permitted target. Each station has the deadline it has for a client.
 pub async fn walk(stations: &Stations, permit: &Permit) -> Result<(), Failure> {
-    let policy = stations.policy.load_full();
+    let live = stations.live.load_full();
     let mut way = Way::default();
-    let opened = way::open(stations, &policy, permit, &Passed::default(), &mut way).await;
+    let opened = way::open(&live, permit, &Passed::default(), &mut way).await;
     let (mut origin, early) = opened.map_err(|refusal| fell(&refusal, way.route))?;
-    greet(stations, permit, &mut origin, early).await
+    greet(&live.tunnel, permit, &mut origin, early).await
 }
 
 /// Says a client's hello and waits for the origin's.
 async fn greet(
-    stations: &Stations,
+    tunnel: &Tunnel,
     permit: &Permit,
     origin: &mut Stream,
     early: BytesMut,
 ) -> Result<(), Failure> {
-    let tunnel = &stations.tunnel;
     let offer = offer::client_hello(permit.target().name(), tunnel.minimum_tls).map_err(|error| Failure {
         station: Station::Gateway,
         reason: Refusal::Internal.row().reason,
@@ -78,6 +78,7 @@ fn ended(ending: Ending) -> Failure {
         | Ending::Idle
         | Ending::ClientReset
         | Ending::Drained
+        | Ending::Revoked
         | Ending::NotTls
         | Ending::TlsVersion
         | Ending::ServerName

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 
 use bytes::BytesMut;
 
-use super::Stations;
+use super::Live;
 use crate::dial::direct;
 use crate::observe::access::Route;
-use crate::policy::Policy;
 use crate::policy::destinations::Permit;
 use crate::policy::relays::Passed;
 use crate::refusal::Refusal;
@@ -25,24 +24,22 @@ pub(super) struct Way {
 /// Opens a connection to a permitted target, through a relay or directly. Also returns the first bytes of
 /// the origin, which a relay's answer can bring.
 pub(super) async fn open(
-    stations: &Stations,
-    policy: &Policy,
+    live: &Live,
     permit: &Permit,
     passed: &Passed,
     way: &mut Way,
 ) -> Result<(Stream, BytesMut), Refusal> {
-    let limit = stations.tunnel.connect;
-    let relays = stations.relays.as_ref();
-    if let Some(relays) = relays.filter(|_| !stations.relay_settings.bypasses(permit.target().name())) {
+    let (limit, resolver, addresses) = (live.tunnel.connect, &live.resolver, &live.policy.addresses);
+    let relays = live.relays.as_ref();
+    if let Some(relays) = relays.filter(|_| !live.relay_settings.bypasses(permit.target().name())) {
         way.route = Some(Route::Relay);
-        let addresses = &policy.addresses;
-        let relayed = relays.connect(permit.target(), passed, &stations.resolver, addresses, limit).await?;
+        let relayed = relays.connect(permit.target(), passed, resolver, addresses, limit).await?;
         way.address = Some(relayed.address);
         return Ok((relayed.stream, relayed.early.into()));
     }
     way.route = Some(Route::Direct);
-    let found = stations.resolver.resolve(permit.target()).await?;
-    let vetted = policy.addresses.vet_all(&found)?;
+    let found = resolver.resolve(permit.target()).await?;
+    let vetted = addresses.vet_all(&found)?;
     way.address = vetted.first().map(|vetted| vetted.address());
     let connected = direct::connect(&vetted, limit).await?;
     way.address = Some(connected.address);

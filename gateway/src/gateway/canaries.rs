@@ -16,7 +16,7 @@ const MOST_AT_ONCE: usize = 4;
 /// How long is slept when nothing is due; a change ends it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60 * 60);
 
-/// Walks until it is dropped, which ends the walks under way, too.
+/// Walks until the gateway drains or this is dropped, which ends the walks under way, too.
 pub(super) async fn keep_walking(stations: Arc<Stations>) {
     let mut walks = JoinSet::new();
     loop {
@@ -31,6 +31,8 @@ pub(super) async fn keep_walking(stations: Arc<Stations>) {
             Some(_ended) = walks.join_next() => {}
             () = sleep(next.unwrap_or(LONGEST_SLEEP)), if has_room => {}
             () = stations.readiness.changed() => {}
+            // Then it is red whatever they find.
+            () = stations.draining.cancelled() => return,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod bundles;
 pub mod canaries;
 pub mod class;
 pub mod destinations;
+pub mod expectations;
 pub mod limits;
 pub mod names;
 pub mod passwords;

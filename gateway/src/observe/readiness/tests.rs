@@ -103,6 +103,16 @@ fn a_canary_that_a_reload_adds_holds_nothing_up_and_one_that_stays_keeps_its_cou
 }
 
 #[test]
+fn a_successor_is_ready_before_it_knows_and_not_once_it_knows_better() {
+    let readiness = readiness(RedWhen::Any, &[TOKEN, UPLOAD]);
+    readiness.take_over();
+    assert!(is_ready(&readiness));
+    walk(&readiness, &[TOKEN]);
+    walk(&readiness, &[TOKEN]);
+    assert!(!is_ready(&readiness));
+}
+
+#[test]
 fn leaving_is_red_for_good() {
     let readiness = readiness(RedWhen::Never, &[TOKEN]);
     assert!(is_ready(&readiness));
