@@ -5,7 +5,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// Sections a test need not write. Each counts only when the test's own text does not have it.
-const DEFAULTS: [(&str, &str); 7] = [
+const DEFAULTS: [(&str, &str); 8] = [
     ("[[listener]]", "address = \"127.0.0.1:0\""),
     ("[admin]", "address = \"127.0.0.1:0\""),
     ("[control]", "socket = \"control.sock\""),
