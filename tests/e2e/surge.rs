@@ -223,9 +223,9 @@ async fn those_that_come_back_at_once_are_served_client_by_client_and_control_fi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_waiting_room_it_is_503_with_a_time_to_come_again_and_all_succeed_by_it() {
-    const CLIENTS: u8 = 12;
+    const CLIENTS: u8 = 40;
     let hosts: Vec<String> = (0..usize::from(CLIENTS)).map(workspace).collect();
-    let limits = "setups = 1\nsetups_waiting = 2\nsetup_wait = \"500ms\"\n";
+    let limits = "setups = 1\nsetups_waiting = 8\nsetup_wait = \"500ms\"\n";
     let site = Arc::new(Site::new(&hosts, limits).await);
     let first = site.ask(0, &hosts[0]).await;
     site.uplink.wait_until_asked(1).await;
@@ -304,6 +304,7 @@ async fn a_client_that_goes_away_while_it_waits_leaves_its_place_to_another() {
     site.exchange(first.tunnel().await, &hosts[0]).await;
     site.exchange(last.tunnel().await, &hosts[2]).await;
     assert_eq!(site.uplink.asked(), [hosts[0].clone(), hosts[2].clone()], "who went away asked nobody");
+    assert_eq!(site.gateway.metric("la_gateway_setups_abandoned_total", &[]).await, 4.0);
     site.assert_nothing_is_left().await;
 }
 

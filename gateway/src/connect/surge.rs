@@ -45,6 +45,8 @@ pub struct Setup {
 struct Place<'a> {
     gate: &'a Gate,
     ticket: Ticket,
+    /// The wait is over. Without it the client has gone.
+    over: bool,
 }
 
 impl Gate {
@@ -86,11 +88,12 @@ impl Gate {
                 }
             }
         };
-        let _place = Place { gate: self, ticket };
+        let mut place = Place { gate: self, ticket, over: false };
         let began = Instant::now();
         head.wait();
         let called = timeout(wait.wait, turn).await;
         head.go_on();
+        place.over = true;
         match called {
             Ok(Ok(setup)) => {
                 self.metrics.surge.waited(began.elapsed());
@@ -140,6 +143,9 @@ impl Drop for Setup {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        if !self.over {
+            self.gate.metrics.surge.abandoned();
+        }
         let mut inner = self.gate.lock();
         if inner.room.leave(self.ticket) {
             inner.waiting.remove(&self.ticket);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prometheus::Histogram;
 use prometheus::HistogramOpts;
+use prometheus::IntCounter;
 use prometheus::IntGauge;
 use prometheus::IntGaugeVec;
 use prometheus::Opts;
@@ -18,6 +19,7 @@ pub struct Surge {
     in_progress: IntGauge,
     waiting: IntGaugeVec,
     waited: Histogram,
+    abandoned: IntCounter,
 }
 
 impl Surge {
@@ -46,6 +48,13 @@ impl Surge {
                 )?,
             )?,
             waited: registered(registry, Histogram::with_opts(waited.buckets(buckets))?)?,
+            abandoned: registered(
+                registry,
+                IntCounter::new(
+                    "la_gateway_setups_abandoned_total",
+                    "Clients that went away while they waited; they have no record.",
+                )?,
+            )?,
         };
         for urgency in Urgency::ALL {
             made.waiting.with_label_values(&[urgency.label()]).set(0);
@@ -60,6 +69,11 @@ impl Surge {
             let waiting = i64::try_from(room.waiting_of(urgency)).unwrap_or(i64::MAX);
             self.waiting.with_label_values(&[urgency.label()]).set(waiting);
         }
+    }
+
+    /// Counts a client that went away while it waited.
+    pub fn abandoned(&self) {
+        self.abandoned.inc();
     }
 
     /// Takes the time that somebody waited before its set-up began.
