@@ -40,8 +40,8 @@ use self::pass::Passed;
 use self::successor::READY;
 use self::wire::LONGEST_REQUEST;
 use self::wire::Word;
-use crate::connect::Stations;
 use crate::events;
+use crate::observe::repeats::Repeats;
 
 /// Most orders that wait to be obeyed.
 pub const MOST_ORDERS: usize = 32;
@@ -89,8 +89,8 @@ pub struct Offer {
 
 /// The control socket's server.
 pub struct Control {
-    /// For the bounds of what is recorded.
-    pub stations: Arc<Stations>,
+    /// Refusals recorded of late.
+    pub repeats: Repeats,
     /// Who is answered beside root.
     pub own: u32,
     /// Where orders go.
@@ -123,7 +123,7 @@ impl Control {
         let answer = match admits(peer.uid(), self.own) {
             false => {
                 // All of them count as one client of the record's bound.
-                if self.stations.repeats.pass(IpAddr::V4(Ipv4Addr::UNSPECIFIED), "control").is_some() {
+                if self.repeats.pass(IpAddr::V4(Ipv4Addr::UNSPECIFIED), "control").is_some() {
                     let uid = peer.uid();
                     warn!(event_id = events::CONTROL.0, uid, "control socket: this user is refused");
                 }
@@ -248,15 +248,4 @@ async fn pass(stream: &mut UnixStream, offer: &Offer) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::admits;
-
-    #[test]
-    fn root_and_the_gateways_own_user_are_admitted_and_nobody_else() {
-        for (uid, own, admitted) in
-            [(0, 0, true), (0, 990, true), (990, 990, true), (65_534, 990, false), (65_534, 0, false)]
-        {
-            assert_eq!(admits(uid, own), admitted, "{uid} at a gateway of {own}");
-        }
-    }
-}
+mod tests;

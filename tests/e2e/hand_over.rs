@@ -1,20 +1,26 @@
 //! A new program takes the listening sockets over, and clients notice nothing.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use end_to_end::client::Tunnel;
+use end_to_end::client::connect_request;
 use end_to_end::config::Config;
 use end_to_end::gateway::Gateway;
 use end_to_end::gateway::send;
 use end_to_end::patience::patiently;
+use end_to_end::pki::Pki;
+use end_to_end::proxy_header;
 use end_to_end::record::Record;
 use end_to_end::wire;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::stage::ANYONE;
 use crate::stage::GOOD;
@@ -208,6 +214,37 @@ async fn of_two_successors_at_once_one_takes_over_and_the_other_says_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_with_tls_and_with_proxy_headers_go_over_with_what_they_speak() {
+    let front = Pki::new();
+    let files = front.pem_files("gateway", &["gateway.example"]);
+    let (certificate, key) = (files.certificate.display(), files.key.display());
+    let listeners = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nplain = false\ntls = {{ certificate = \"{certificate}\", key = \"{key}\" }}\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\nproxy_protocol = {{ trusted = [\"127.0.0.0/8\"] }}\n"
+    );
+    let stage = Stage::good(Config::new(&format!("{listeners}{ANYONE}"))).await;
+    let successor = stage.gateway.another(&["run", "--take-over"]).await;
+    let status = successor.status().await;
+    let at = |number: usize| -> SocketAddr {
+        status["listeners"][number]["address"].as_str().expect("an address").parse().expect("an address")
+    };
+    assert_eq!(at(0), stage.gateway.proxy());
+    let name = ServerName::try_from("gateway.example").expect("a host name");
+    let stream = tokio::net::TcpStream::connect(at(0)).await.expect("a connection");
+    let mut secured =
+        TlsConnector::from(front.client_config()).connect(name, stream).await.expect("a handshake");
+    secured.write_all(&connect_request(GOOD_TARGET, &[])).await.expect("sent");
+    assert_eq!(wire::read_head(&mut secured).await.expect("an answer").status, 200);
+    let mut balanced = tokio::net::TcpStream::connect(at(1)).await.expect("a connection");
+    let client: SocketAddr = "127.8.8.8:1234".parse().expect("an address");
+    balanced.write_all(&proxy_header::v1(client)).await.expect("sent");
+    balanced.write_all(&connect_request(GOOD_TARGET, &[])).await.expect("sent");
+    assert_eq!(wire::read_head(&mut balanced).await.expect("an answer").status, 200);
+    drop((secured, balanced));
+    successor.record_of(client).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_program_that_was_replaced_or_is_gone_is_found_in_its_place_or_missed() {
     let place = tempfile::tempdir().expect("a folder");
     let program = place.path().join("la-gateway");
@@ -259,10 +296,19 @@ async fn a_probe_that_keeps_its_connection_never_sees_red() {
     assert_eq!(head.status, 200);
     // Until this tunnel ends the old program is there.
     let tunnel = Tunnel::open(stage.gateway.proxy(), GOOD_TARGET, &[]).await;
+    let tunnel = tunnel.tls(GOOD, stage.pki.client_config()).await;
     let successor = stage.gateway.another(&["run", "--take-over"]).await;
-    let mut end = Vec::new();
-    patiently("the kept connection is closed", probe.read_to_end(&mut end)).await.expect("an orderly end");
-    assert!(end.is_empty(), "{end:?}");
+    // It asks again and again; an idle connection would be closed in any case.
+    patiently("the kept connection is closed", async {
+        while probe.write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n").await.is_ok() {
+            let mut answer = [0; 1024];
+            match probe.read(&mut answer).await {
+                Ok(length @ 1..) => assert!(answer[..length].starts_with(b"HTTP/1.1 200 "), "{answer:?}"),
+                _ => return,
+            }
+        }
+    })
+    .await;
     for _ in 0..20 {
         assert_eq!(successor.get("/readyz").await.head.status, 200);
     }

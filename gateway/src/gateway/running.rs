@@ -46,6 +46,7 @@ use crate::control::Reply;
 use crate::control::client::ClientError;
 use crate::control::successor::Predecessor;
 use crate::events;
+use crate::observe::repeats::Repeats;
 
 /// Longest wait for what is no tunnel, once the tunnels are cut: a head, a look-up. They have deadlines.
 const LAST: Duration = Duration::from_secs(1);
@@ -107,37 +108,16 @@ impl Gateway {
                 "hand-over: this gateway accepts from now on"
             );
         }
-        let (stations, conversations) = (Arc::clone(&self.stations), TaskTracker::new());
+        let stations = Arc::clone(&self.stations);
         let tasks = [
             tokio::spawn(identities::keep_fresh(Arc::clone(&self.reloader))),
             tokio::spawn(reload::watch(Arc::clone(&self.reloader))),
             tokio::spawn(sweep(Arc::clone(&stations))),
             tokio::spawn(refresh(Arc::clone(&stations))),
-            tokio::spawn(canaries::keep_walking(Arc::clone(&stations))),
+            tokio::spawn(canaries::keep_walking(stations)),
         ];
         let (orders, mut inbox) = attendants.orders;
-        let clients = TaskTracker::new();
-        let admin_closes = CancellationToken::new();
-        let mut running = Running {
-            door: Some(Door::open(&self, &clients)),
-            admin: self.admin.as_ref().map(|(listener, admin)| {
-                let (admin, listener) = (Arc::clone(admin), Arc::clone(listener));
-                tokio::spawn(admin.serve(listener, conversations.clone(), admin_closes.clone()))
-            }),
-            control: None,
-            launcher: None,
-            conversations,
-            service: Service::new(),
-            reloads: JoinSet::new(),
-            begun: Clock::now(),
-            phase: Phase::Serving,
-            signals: 0,
-            turn: Arc::new(Semaphore::new(1)),
-            successor: None,
-            gateway: self,
-            clients,
-            admin_closes,
-        };
+        let mut running = Running::begin(self);
         running.be_controlled(attendants.control, attendants.launcher, orders)?;
         running.gateway.say_where();
         running.say_ready();
@@ -149,6 +129,33 @@ impl Gateway {
 }
 
 impl Running {
+    /// Opens the door, and the admin listener.
+    fn begin(gateway: Gateway) -> Self {
+        let (clients, conversations) = (TaskTracker::new(), TaskTracker::new());
+        let admin_closes = CancellationToken::new();
+        let admin = gateway.admin.as_ref().map(|(listener, admin)| {
+            let (admin, listener) = (Arc::clone(admin), Arc::clone(listener));
+            tokio::spawn(admin.serve(listener, conversations.clone(), admin_closes.clone()))
+        });
+        Self {
+            door: Some(Door::open(&gateway, &clients)),
+            admin,
+            control: None,
+            launcher: None,
+            conversations,
+            service: Service::new(),
+            reloads: JoinSet::new(),
+            begun: Clock::now(),
+            phase: Phase::Serving,
+            signals: 0,
+            turn: Arc::new(Semaphore::new(1)),
+            successor: None,
+            gateway,
+            clients,
+            admin_closes,
+        }
+    }
+
     fn be_controlled(
         &mut self,
         control: Option<(std::os::unix::net::UnixListener, PathBuf)>,
@@ -161,8 +168,8 @@ impl Running {
         }
         if let Some((listener, path)) = control {
             let listener = Arc::new(UnixListener::from_std(listener)?);
-            let stations = Arc::clone(&self.gateway.stations);
-            let server = Arc::new(Control { stations, own: geteuid().as_raw(), orders });
+            let own = geteuid().as_raw();
+            let server = Arc::new(Control { repeats: Repeats::default(), own, orders });
             let serving = tokio::spawn(server.serve(Arc::clone(&listener), self.conversations.clone()));
             self.control = Some((serving, listener, path));
         }

@@ -42,8 +42,11 @@ impl Service {
 
     /// Names the process that is the service from now on. The main process itself says so, which systemd
     /// believes with `NotifyAccess=main`.
-    pub(super) fn succeeded_by(&mut self, pid: u32) {
-        self.notify(&[NotifyState::MainPid(pid)]);
+    pub(super) fn succeeded_by(&mut self, pid: i32) {
+        // 0 is a process that this one cannot see: it is not of this service.
+        if let Ok(pid @ 1..) = u32::try_from(pid) {
+            self.notify(&[NotifyState::MainPid(pid)]);
+        }
         self.silent = true;
     }
 

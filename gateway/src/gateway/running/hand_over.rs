@@ -82,7 +82,7 @@ impl Running {
         self.admin_closes.cancel();
         // The launcher ends, and whoever is the parent of orphans becomes the successor's.
         self.launcher = None;
-        self.service.succeeded_by(u32::try_from(pid).unwrap_or_default());
+        self.service.succeeded_by(pid);
         self.successor = Some(pid);
         self.wait_for_tunnels(&format!(
             "hand-over: process {pid} accepts from now on; waiting for open tunnels"
