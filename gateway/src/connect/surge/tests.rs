@@ -146,3 +146,18 @@ async fn a_crowd_on_several_threads_of_which_some_go_away_leaves_nothing_behind(
     assert!(served >= stay, "{served} of {stay}");
     assert_empty(&gate);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_nobody_hears_any_more_goes_to_the_next() {
+    let gate = gate(1, 5);
+    let first = enter(&gate, 1).await.expect("at once");
+    let arrival = gate.lock().room.arrive(&client(2), Urgency::Bulk);
+    let Arrival::Waits(deaf, None) = arrival else { panic!("{arrival:?}") };
+    // Its receiver is gone, and its place not yet given back.
+    gate.lock().waiting.insert(deaf, oneshot::channel().0);
+    let last = waiter(&gate, 3);
+    until_waiting(&gate, 2).await;
+    drop(first);
+    drop(last.await.expect("ran").expect("its turn"));
+    assert_empty(&gate);
+}
