@@ -4,6 +4,7 @@
 //! proxying through it.
 
 mod clients;
+mod ready;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -106,14 +107,12 @@ impl Admin {
         }
         match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
-            "/readyz" if self.stations.draining.is_cancelled() => {
-                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
+            "/readyz" => self.readiness(request),
+            "/metrics" => {
+                // Draining shows in the gauge without a walk.
+                self.stations.readiness.snapshot();
+                self.metrics()
             }
-            "/readyz" => text(StatusCode::OK, "ready\n".to_owned()),
-            "/metrics" => match self.stations.metrics.text(self.dropped.as_ref()) {
-                Ok(metrics) => text(StatusCode::OK, metrics),
-                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            },
             "/api/clients" => self.clients(request.uri().query()),
             _ => text(
                 StatusCode::NOT_FOUND,
@@ -123,27 +122,40 @@ impl Admin {
     }
 
     fn clients(&self, query: Option<&str>) -> Response<Full<Bytes>> {
-        match clients::page(&self.stations.fleet, query) {
-            Ok(page) => json(&page),
+        match clients::page(&self.stations.fleet, query).map(|page| serde_json::to_string(&page)) {
+            Ok(Ok(json)) => answer(StatusCode::OK, json, "application/json"),
+            Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
             Err(wrong) => text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        match self.stations.metrics.text(self.dropped.as_ref()) {
+            Ok(metrics) => text(StatusCode::OK, metrics),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+
+    fn readiness(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let snapshot = self.stations.readiness.snapshot();
+        let status = ready::status(&snapshot);
+        if !ready::is_json(request.uri().query(), request.headers()) {
+            return text(status, ready::text(&snapshot));
+        }
+        match serde_json::to_string(&snapshot) {
+            Ok(json) => answer(status, json, "application/json"),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
 }
 
-fn json(value: &impl serde::Serialize) -> Response<Full<Bytes>> {
-    let Ok(body) = serde_json::to_vec(value) else {
-        return text(StatusCode::INTERNAL_SERVER_ERROR, "no JSON\n".to_owned());
-    };
-    let mut response = Response::new(Full::from(body));
-    let json = header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    answer(status, body, "text/plain; version=0.0.4; charset=utf-8")
 }
 
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+fn answer(status: StatusCode, body: String, kind: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
-    let plain = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response
 }

@@ -29,6 +29,7 @@ use crate::events::LogLevel;
 use crate::policy::accounts::PercentEncoded;
 use crate::policy::expectations::Expectation;
 use crate::policy::pattern::Pattern;
+use crate::policy::readiness::RedWhen;
 
 type Duration = Parsed<Span>;
 
@@ -56,6 +57,7 @@ pub(super) struct File {
     pub(super) reload: Reload,
     pub(super) log: Log,
     pub(super) fleet: Fleet,
+    pub(super) readiness: Readiness,
     pub(super) role: BTreeMap<String, Spanned<Role>>,
 }
 
@@ -207,6 +209,10 @@ pub(super) struct Limits {
     pub(super) request_burst_per_address: NonZeroU32,
     pub(super) failed_logins_per_minute: NonZeroU32,
     pub(super) head_timeout: Duration,
+    pub(super) setups: NonZeroU32,
+    pub(super) setups_per_client: NonZeroU32,
+    pub(super) setups_waiting: NonZeroU32,
+    pub(super) setup_wait: Duration,
 }
 
 impl Default for Limits {
@@ -222,6 +228,10 @@ impl Default for Limits {
             request_burst_per_address: number(2_000),
             failed_logins_per_minute: number(10),
             head_timeout: seconds(10),
+            setups: number(500),
+            setups_per_client: number(100),
+            setups_waiting: number(2_000),
+            setup_wait: seconds(10),
         }
     }
 }
@@ -284,6 +294,26 @@ impl Default for Fleet {
     fn default() -> Self {
         let silent_after = std::time::Duration::from_secs(15 * 60);
         Self { clients: number(10_000), silent_after: Parsed(SpanOrNone(silent_after)) }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Readiness {
+    pub(super) canaries: List<HostName>,
+    pub(super) interval: Parsed<SpanOrNone>,
+    pub(super) failures: NonZeroU32,
+    pub(super) red_when: RedWhen,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self {
+            canaries: List::default(),
+            interval: Parsed(SpanOrNone(std::time::Duration::from_secs(60))),
+            failures: number(3),
+            red_when: RedWhen::All,
+        }
     }
 }
 

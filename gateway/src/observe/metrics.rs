@@ -1,7 +1,9 @@
 //! Metrics. Every series exists from the start: labels come from the tables, never from a peer.
 
+mod canaries;
 mod fleet;
 mod reloads;
+mod surge;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,9 +23,11 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+use self::canaries::Canaries;
 pub(super) use self::fleet::FleetMetrics;
 pub use self::reloads::ReloadResult;
 use self::reloads::Reloads;
+use self::surge::Surge;
 use super::access::Traffic;
 use super::log::Dropped;
 use crate::ending::Ending;
@@ -70,6 +74,10 @@ pub struct Metrics {
     dropped: IntCounter,
     reloads: Reloads,
     present: Mutex<HashMap<IpAddr, u32>>,
+    /// Those of the canaries.
+    pub canaries: Canaries,
+    /// Those of the admission to set-ups.
+    pub surge: Surge,
 }
 
 impl Metrics {
@@ -147,6 +155,8 @@ impl Metrics {
             )?,
             reloads: Reloads::new(&registry)?,
             present: Mutex::default(),
+            canaries: Canaries::new(&registry)?,
+            surge: Surge::new(&registry)?,
             registry,
         })
     }

@@ -4,5 +4,6 @@ pub mod access;
 pub mod fleet;
 pub mod log;
 pub mod metrics;
+pub mod readiness;
 pub mod reference;
 pub mod repeats;

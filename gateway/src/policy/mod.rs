@@ -9,6 +9,8 @@ pub mod accounts;
 pub mod addresses;
 pub mod basic;
 pub mod bundles;
+pub mod canaries;
+pub mod class;
 pub mod destinations;
 pub mod expectations;
 pub mod fleet;
@@ -16,7 +18,9 @@ pub mod limits;
 pub mod names;
 pub mod passwords;
 pub mod pattern;
+pub mod readiness;
 pub mod relays;
+pub mod surge;
 pub mod via;
 
 use self::accounts::Accounts;

@@ -33,6 +33,7 @@ impl Refusal {
             Self::RoleTunnels => "The role holds its `tunnels`.",
             Self::AddressConnections => "One address holds `connections_per_address`.",
             Self::GatewayTunnels => "The gateway holds `[limits] tunnels`. Raise it, or add a gateway.",
+            Self::SetupBusy { .. } => "More tunnels are being set up than `[limits] setups`, and `setups_waiting` wait, or one waited for `setup_wait`. Right after an outage it passes: agents come again. Otherwise connections to the destinations are slow: look at `connect_timeout` and `la_gateway_setups_in_progress`.",
             Self::Draining => "The gateway is cutting its tunnels and ends. Agents come again.",
             Self::NameNotFound => "The name does not exist for the gateway's name servers. Ask them for it on the gateway's machine.",
             Self::NameFailed => "The name servers answered with an error. Check `[dns] servers` and the firewall, UDP and TCP 53.",
