@@ -124,7 +124,7 @@ pub async fn admit(
     let slot = stations.limits.admit(ClientKey::of(&client, from.ip()), client.role())?;
     let permit = client.role().destinations.authorize(&request.target)?;
     record.rule = Some(permit.rule().to_string());
-    let mut standing = Standing::new(client, from.ip(), request.target, reloads);
+    let mut standing = Standing::new(&client, from.ip(), request.target, reloads);
     let (origin, origin_early) = reach(&live, &permit, &passed, record).await?;
     standing.dialled = record.address.filter(|_| record.route == Some(Route::Direct));
     standing.check(stations)?;

@@ -20,11 +20,13 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use self::candidate::Candidate;
 use self::files::Contents;
@@ -46,6 +48,9 @@ use crate::observe::metrics::ReloadResult;
 use crate::policy::passwords::Verified;
 use crate::sandbox::Openings;
 use crate::sandbox::Sandbox;
+
+/// Longest reading of the files: a file system that is gone must not keep the next reload waiting.
+const LONGEST_READ: Duration = Duration::from_secs(60);
 
 /// What became of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -133,11 +138,15 @@ impl Reloader {
         let mut work = self.work.lock().await;
         let this = Arc::clone(self);
         let before = work.contents.clone();
-        let read = spawn_blocking(move || Candidate::read(&this, &before)).await;
-        let candidate = match read {
-            Ok(Ok(candidate)) => candidate,
-            Ok(Err(problems)) => return self.refuse(&mut work, problems, why),
-            Err(error) => return self.refuse(&mut work, vec![error.to_string()], why),
+        let reading = spawn_blocking(move || Candidate::read(&this, &before));
+        let candidate = match timeout(LONGEST_READ, reading).await {
+            Ok(Ok(Ok(candidate))) => candidate,
+            Ok(Ok(Err(problems))) => return self.refuse(&mut work, problems, why),
+            Ok(Err(error)) => return self.refuse(&mut work, vec![error.to_string()], why),
+            Err(_) => {
+                let text = "the files could not be read within a minute; is their file system there?";
+                return self.refuse(&mut work, vec![text.to_owned()], why);
+            }
         };
         let waits = self.settled.waits(&candidate.config);
         let result = match candidate.is_other(&self.stations.live.load(), &work.contents) {
@@ -226,4 +235,22 @@ fn now() -> u64 {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_plain_to_a_script() {
+        let outcome = Outcome {
+            outcome: ReloadResult::Refused,
+            problems: vec!["gateway.toml:1:1: wrong".to_owned()],
+            waits: Vec::new(),
+        };
+        assert_eq!(
+            serde_json::to_string(&outcome).expect("JSON"),
+            r#"{"outcome":"refused","problems":["gateway.toml:1:1: wrong"],"waits":[]}"#
+        );
+    }
 }
