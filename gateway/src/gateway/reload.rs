@@ -52,6 +52,9 @@ use crate::sandbox::Sandbox;
 /// Longest reading of the files: a file system that is gone must not keep the next reload waiting.
 const LONGEST_READ: Duration = Duration::from_secs(60);
 
+/// Most problems of one reload that are kept and told.
+const MOST_PROBLEMS: usize = 100;
+
 /// What became of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outcome {
@@ -178,7 +181,8 @@ impl Reloader {
         self.settled.listeners.iter().filter_map(|one| one.speaks.load().tls.clone()).collect()
     }
 
-    fn refuse(&self, work: &mut Work, problems: Vec<String>, why: &str) -> Outcome {
+    fn refuse(&self, work: &mut Work, mut problems: Vec<String>, why: &str) -> Outcome {
+        shorten(&mut problems);
         let waits = {
             let mut state = lock(&self.state);
             state.problems.clone_from(&problems);
@@ -229,6 +233,15 @@ fn files(file: Option<&Path>) -> Files {
     Files::of(file.unwrap_or(Path::new(USUAL_PLACE)))
 }
 
+/// Every line of a users file may be a problem; nobody reads them all here.
+fn shorten(problems: &mut Vec<String>) {
+    let more = problems.len().saturating_sub(MOST_PROBLEMS);
+    if more > 0 {
+        problems.truncate(MOST_PROBLEMS);
+        problems.push(format!("{more} more problems; `la-gateway check` shows them all"));
+    }
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
@@ -240,6 +253,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_very_many_problems_the_first_are_kept_and_the_rest_is_counted() {
+        let mut problems: Vec<String> = (0..MOST_PROBLEMS + 7).map(|number| number.to_string()).collect();
+        shorten(&mut problems);
+        assert_eq!((problems.len(), problems[0].as_str()), (MOST_PROBLEMS + 1, "0"));
+        assert!(problems[MOST_PROBLEMS].starts_with("7 more problems"));
+        problems.truncate(MOST_PROBLEMS);
+        shorten(&mut problems);
+        assert_eq!(problems.len(), MOST_PROBLEMS);
+    }
 
     #[test]
     fn an_outcome_is_plain_to_a_script() {
