@@ -9,7 +9,6 @@ use la_gateway::gateway::relays;
 use la_gateway::policy::via::Via;
 
 use super::EX_CONFIG;
-use super::run::policy;
 
 /// Reads everything a start would read, binds nothing, and says what the policy is.
 #[expect(clippy::print_stdout, reason = "the command's result")]
@@ -29,6 +28,6 @@ pub(super) fn check(config: Config) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(EX_CONFIG));
     }
     println!("the configuration is right");
-    println!("policy: {}", policy(&config));
+    println!("policy: {}", config.policy());
     Ok(ExitCode::SUCCESS)
 }

@@ -22,6 +22,7 @@ use crate::policy::accounts::Account;
 use crate::policy::accounts::Accounts;
 use crate::policy::accounts::PercentEncoded;
 use crate::policy::accounts::Role;
+use crate::policy::class::Class;
 use crate::policy::destinations::Destinations;
 use crate::policy::destinations::Origin;
 use crate::policy::destinations::Pins;
@@ -172,13 +173,15 @@ fn destinations(
         let bundle = bundle.0;
         bundle.hosts_in(cloud).filter_map(|host| {
             let origin = Origin::Bundle { name: bundle.name, purpose: host.purpose };
-            host.pattern.parse().ok().map(|pattern| Rule { upload_cap: cap_of(&pattern), pattern, origin })
+            let pattern = host.pattern.parse().ok()?;
+            Some(Rule { upload_cap: cap_of(&pattern), class: Class::of(&pattern), pattern, origin })
         })
     });
     let own = written.hosts.0.iter().map(|host| Rule {
         pattern: host.get_ref().clone(),
         origin: Origin::Configuration(lines.place_text(host.span().start).into()),
         upload_cap: cap_of(host.get_ref()),
+        class: Class::of(host.get_ref()),
     });
     let rules: Vec<Rule> = bundled.chain(own).collect();
     for (pattern, cap) in &written.upload_caps {
