@@ -3,6 +3,8 @@
 //! It is apart from the proxy's listeners: nothing of it can be reached through a proxy port, and no
 //! proxying through it.
 
+mod ready;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -106,23 +108,43 @@ impl Admin {
         }
         match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
-            "/readyz" if self.stations.draining.is_cancelled() => {
-                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
+            "/readyz" => self.readiness(request),
+            "/metrics" => {
+                // Draining shows in the gauge without a walk.
+                self.stations.readiness.snapshot();
+                self.metrics()
             }
-            "/readyz" => text(StatusCode::OK, "ready\n".to_owned()),
-            "/metrics" => match self.stations.metrics.text(self.dropped.as_ref()) {
-                Ok(metrics) => text(StatusCode::OK, metrics),
-                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            },
             _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        match self.stations.metrics.text(self.dropped.as_ref()) {
+            Ok(metrics) => text(StatusCode::OK, metrics),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+
+    fn readiness(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let snapshot = self.stations.readiness.snapshot();
+        let status = ready::status(&snapshot);
+        if !ready::is_json(request.uri().query(), request.headers()) {
+            return text(status, ready::text(&snapshot));
+        }
+        match serde_json::to_string(&snapshot) {
+            Ok(json) => answer(status, json, "application/json"),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    answer(status, body, "text/plain; version=0.0.4; charset=utf-8")
+}
+
+fn answer(status: StatusCode, body: String, kind: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
-    let plain = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response
 }

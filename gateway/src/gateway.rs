@@ -2,6 +2,7 @@
 
 mod accepting;
 mod build;
+mod canaries;
 mod identities;
 pub mod launcher;
 mod places;
@@ -34,6 +35,7 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::connect::PasswordWork;
 use crate::connect::Stations;
+use crate::connect::surge::Gate;
 use crate::connection::Speaks;
 use crate::dial::relay::RelayError;
 use crate::dial::relay::Relays;
@@ -48,6 +50,7 @@ use crate::listen::tls;
 use crate::listen::tls::Identity;
 use crate::observe::access::RequestIds;
 use crate::observe::metrics::Metrics;
+use crate::observe::readiness::Readiness;
 use crate::observe::repeats::Repeats;
 use crate::policy::limits;
 use crate::policy::limits::Limits;
@@ -153,16 +156,26 @@ impl Gateway {
         let (connections, limits) = connections(config);
         say_fewer(config, connections);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let metrics = Arc::new(Metrics::new()?);
+        let draining = CancellationToken::new();
+        let readiness = Readiness::new(
+            config.readiness.clone(),
+            config.canaries.clone(),
+            Arc::clone(&metrics),
+            draining.clone(),
+        );
         let stations = Arc::new(Stations {
             live: ArcSwap::from_pointee(parts.live(config, own, Arc::clone(&verified))),
             reloads: watch::Sender::new(()),
             limits: Arc::new(Limits::new(limits)),
             passwords: PasswordWork::new(processors),
-            metrics: Arc::new(Metrics::new()?),
+            gate: Arc::new(Gate::new(config.surge, Arc::clone(&metrics))),
+            readiness: Arc::new(readiness),
+            metrics,
             via,
             repeats: Repeats::default(),
             ids: RequestIds::default(),
-            draining: CancellationToken::new(),
+            draining,
             cut: CancellationToken::new(),
         });
         let admin = admin.map(|(listener, _)| {

@@ -43,6 +43,9 @@ fn every_value_of_the_reference_is_the_default() {
         allow,
         tunnel,
         limits,
+        surge,
+        readiness,
+        canaries: _,
         connections,
         head_timeout,
         sandbox,
@@ -59,6 +62,8 @@ fn every_value_of_the_reference_is_the_default() {
     same("addresses", allow, &built_in.allow);
     same("tunnel", tunnel, &built_in.tunnel);
     same("limits", limits, &built_in.limits);
+    same("limits", surge, &built_in.surge);
+    same("readiness", readiness, &built_in.readiness);
     same("limits", connections, &built_in.connections);
     same("limits", head_timeout, &built_in.head_timeout);
     same("sandbox", sandbox, &built_in.sandbox);

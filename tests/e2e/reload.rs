@@ -5,6 +5,8 @@ use end_to_end::client::Tunnel;
 use end_to_end::client::connect_request;
 use end_to_end::client::refused;
 use end_to_end::config::Config;
+use end_to_end::gateway::Gateway;
+use end_to_end::origin::RawOrigin;
 use end_to_end::patience::patiently;
 use end_to_end::pki::Pki;
 use end_to_end::users::basic;
@@ -125,6 +127,25 @@ async fn a13_a_removed_role_and_a_narrowed_one_hold_at_once_and_for_open_tunnels
     assert_revoked(&stage, anonymous).await;
     assert_eq!(status(&stage, ANN).await, 403);
     assert_refusal(&refused(stage.gateway.proxy(), GOOD_TARGET, &[]).await.0, 407);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a13_who_is_being_admitted_while_the_reload_comes_is_judged_by_the_new_rules() {
+    let relay = RawOrigin::bind().await;
+    let text = format!("{USERS}[relay]\nproxies = [\"http://{}\"]\n", relay.address());
+    let with = |users| Config::new(&text).file("users", &users_file(users));
+    let gateway = Gateway::start(&with(&[ANN, BOB])).await;
+    let mut client = RawClient::connect(gateway.proxy()).await;
+    client.send(&connect_request(GOOD_TARGET, &[("Proxy-Authorization", &basic(ANN.0, ANN.1))])).await;
+    let mut asked = relay.accept().await;
+    gateway.reload(&with(&[BOB]), "applied").await;
+    asked.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("an answer sent");
+    let (address, answer) = (client.address(), client.refusal().await.expect("an answer"));
+    assert_refusal(&answer, 407);
+    gateway
+        .only_record_of(address)
+        .await
+        .assert_texts(&[("reason", "credentials_rejected"), ("user", "ann")]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -144,6 +144,12 @@ async fn s12_a_users_file_that_is_lost_unreadable_or_replaced_by_a_folder_change
     said(&stage, "Is a directory").await;
     stage.serve_a_good_client(&[("Proxy-Authorization", &ann)]).await;
     fs::remove_dir(&users).expect("removed");
+    // To open one would wait for a writer, for ever.
+    let made = std::process::Command::new("mkfifo").arg(&users).status().expect("mkfifo runs");
+    assert!(made.success(), "no pipe could be made");
+    stage.gateway.hang_up();
+    said(&stage, "users: is no regular file").await;
+    fs::remove_file(&users).expect("removed");
     fs::write(&users, users_file(&[("bob", "two")])).expect("written");
     // Nobody asks: the file that was missed is watched.
     stage.gateway.wait_for_metric("la_gateway_reload_success", &[], 1.0).await;

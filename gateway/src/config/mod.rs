@@ -7,6 +7,7 @@ mod control;
 mod file;
 mod listeners;
 mod policy;
+mod readiness;
 mod reload;
 mod roles;
 pub mod users;
@@ -41,9 +42,11 @@ pub use self::roles::Roles;
 use self::values::AdminAddress;
 use crate::events::Log;
 use crate::policy::addresses::Addresses;
+use crate::policy::canaries::Canaries;
 use crate::policy::limits;
 use crate::policy::names::DnsSettings;
 use crate::policy::relays::RelaySettings;
+use crate::policy::surge;
 
 /// Where the configuration is looked for when none is named.
 pub const USUAL_PLACE: &str = "/etc/la-gateway/gateway.toml";
@@ -68,6 +71,12 @@ pub struct Config {
     pub tunnel: Tunnel,
     /// Rates and numbers of clients.
     pub limits: limits::Settings,
+    /// Set-ups at once, and those that wait for one.
+    pub surge: surge::Settings,
+    /// How canaries are walked, and what they mean.
+    pub readiness: crate::policy::readiness::Settings,
+    /// The canaries.
+    pub canaries: Canaries,
     /// Most client connections at once.
     pub connections: u32,
     /// How long a client may take to send its request head, TLS handshake included.
@@ -170,6 +179,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         problems.push(source.problem(certificate.span(), text));
     }
     let roles = roles::read(&written.role, percent_encoded, source, folder, &mut problems);
+    let canaries = readiness::canaries(&written.readiness, &roles, source, &mut problems);
     let (dns, allow) =
         (dns(written.dns), written.addresses.allow.values().map(|net| net.0).collect::<Vec<_>>());
     let addresses = Addresses::new(allow.clone());
@@ -206,6 +216,14 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
             request_burst_per_address: limits.request_burst_per_address,
             failed_logins_per_minute: limits.failed_logins_per_minute,
         },
+        surge: surge::Settings {
+            setups: limits.setups.get(),
+            setups_per_client: limits.setups_per_client.get(),
+            waiting: limits.setups_waiting.get(),
+            wait: limits.setup_wait.0.0,
+        },
+        readiness: readiness::settings(&written.readiness),
+        canaries,
         connections: limits.connections.get(),
         head_timeout: limits.head_timeout.0.0,
         sandbox: written.sandbox.enabled,

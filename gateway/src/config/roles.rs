@@ -7,6 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use common::document::Lines;
 use common::document::Parsed;
 use common::document::Problem;
 use common::document::Source;
@@ -21,6 +22,7 @@ use crate::policy::accounts::Account;
 use crate::policy::accounts::Accounts;
 use crate::policy::accounts::PercentEncoded;
 use crate::policy::accounts::Role;
+use crate::policy::class::Class;
 use crate::policy::destinations::Destinations;
 use crate::policy::destinations::Origin;
 use crate::policy::destinations::Pins;
@@ -93,7 +95,7 @@ pub(super) fn read(
         certificates: HashMap::new(),
         percent_encoded,
     };
-    let mut places = Places::default();
+    let (mut places, lines) = (Places::default(), source.lines());
     // What could not be read was taken out; a role is empty only if it was written so.
     let readable = problems.is_empty();
     for (name, spanned) in written {
@@ -114,7 +116,7 @@ pub(super) fn read(
         }
         let role = Arc::new(Role {
             name: name.as_str().into(),
-            destinations: destinations(written, source, problems),
+            destinations: destinations(written, source, &lines, problems),
             tunnels: written.tunnels.map_or(u32::MAX, NonZeroU32::get),
         });
         for net in &written.anonymous_from.0 {
@@ -158,7 +160,12 @@ pub(super) fn read(
     roles
 }
 
-fn destinations(written: &file::Role, source: Source<'_>, problems: &mut Vec<Problem>) -> Destinations {
+fn destinations(
+    written: &file::Role,
+    source: Source<'_>,
+    lines: &Lines<'_>,
+    problems: &mut Vec<Problem>,
+) -> Destinations {
     let cloud = written.cloud.0;
     let cap_of =
         |pattern: &Pattern| written.upload_caps.get(&Parsed(pattern.clone())).map(|cap| cap.get_ref().0.0);
@@ -166,13 +173,15 @@ fn destinations(written: &file::Role, source: Source<'_>, problems: &mut Vec<Pro
         let bundle = bundle.0;
         bundle.hosts_in(cloud).filter_map(|host| {
             let origin = Origin::Bundle { name: bundle.name, purpose: host.purpose };
-            host.pattern.parse().ok().map(|pattern| Rule { upload_cap: cap_of(&pattern), pattern, origin })
+            let pattern = host.pattern.parse().ok()?;
+            Some(Rule { upload_cap: cap_of(&pattern), class: Class::of(&pattern), pattern, origin })
         })
     });
     let own = written.hosts.0.iter().map(|host| Rule {
         pattern: host.get_ref().clone(),
-        origin: Origin::Configuration(source.place_text(host.span().start).into()),
+        origin: Origin::Configuration(lines.place_text(host.span().start).into()),
         upload_cap: cap_of(host.get_ref()),
+        class: Class::of(host.get_ref()),
     });
     let rules: Vec<Rule> = bundled.chain(own).collect();
     for (pattern, cap) in &written.upload_caps {

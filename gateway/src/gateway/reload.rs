@@ -199,6 +199,8 @@ impl Reloader {
         let Candidate { config, parts, speaks, own, .. } = candidate;
         let (most, limits) = connections(&config);
         self.stations.limits.change(limits);
+        self.stations.gate.set(config.surge);
+        self.stations.readiness.set(config.readiness.clone(), config.canaries.clone());
         if self.places.change(most) {
             say_fewer(&config, most);
         }

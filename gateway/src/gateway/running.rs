@@ -33,6 +33,7 @@ use tracing::warn;
 use super::Gateway;
 use super::accepting;
 use super::accepting::Door;
+use super::canaries;
 use super::identities;
 use super::launcher::Launcher;
 use super::refresh;
@@ -100,6 +101,7 @@ impl Gateway {
         if let Some(predecessor) = attendants.predecessor {
             let pid = predecessor.pid;
             predecessor.ready().await?;
+            self.stations.readiness.take_over();
             info!(
                 event_id = events::HAND_OVER.0,
                 predecessor = pid,
@@ -111,7 +113,8 @@ impl Gateway {
             tokio::spawn(identities::keep_fresh(Arc::clone(&self.reloader))),
             tokio::spawn(reload::watch(Arc::clone(&self.reloader))),
             tokio::spawn(sweep(Arc::clone(&stations))),
-            tokio::spawn(refresh(stations)),
+            tokio::spawn(refresh(Arc::clone(&stations))),
+            tokio::spawn(canaries::keep_walking(stations)),
         ];
         let (orders, mut inbox) = attendants.orders;
         let mut running = Running::begin(self);

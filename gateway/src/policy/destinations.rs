@@ -8,6 +8,7 @@ use std::sync::Arc;
 use common::host_port::HostName;
 use common::host_port::HostPort;
 
+use super::class::Class;
 use super::pattern::Pattern;
 use crate::refusal::Refusal;
 
@@ -23,6 +24,8 @@ pub struct Rule {
     pub origin: Origin,
     /// Most bytes a client may send in one tunnel under this rule.
     pub upload_cap: Option<u64>,
+    /// Which service its hosts are.
+    pub class: Class,
 }
 
 /// Where a rule was written.
@@ -102,6 +105,16 @@ impl Destinations {
         patterns.by_ref().fold((false, false), |found, here| (found.0 || here.0, found.1 || here.1))
     }
 
+    /// Returns each rule, in no order.
+    pub fn each(&self) -> impl Iterator<Item = &Rule> {
+        self.by_end.values().flatten().map(|rule| &**rule)
+    }
+
+    /// Returns what the placeholders stand for.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
     /// Returns how many rules there are.
     pub fn rules(&self) -> usize {
         self.rules
@@ -160,6 +173,7 @@ mod tests {
             pattern: text.parse().expect("a pattern"),
             origin: Origin::Configuration("test:1:1".into()),
             upload_cap: None,
+            class: Class::Hosts,
         });
         Destinations::new(rules, pins)
     }
@@ -200,6 +214,7 @@ mod tests {
             pattern: text.parse().expect("a pattern"),
             origin: Origin::Configuration("test:1:1".into()),
             upload_cap,
+            class: Class::Hosts,
         };
         let rules = [
             ("{account}.blob.core.windows.net", None),

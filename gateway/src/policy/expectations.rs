@@ -150,3 +150,6 @@ impl Candidate<'_> {
         Ok(permit.rule().clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

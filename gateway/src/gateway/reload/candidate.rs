@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Reloader;
 use super::files;
 use super::files::Contents;
+use super::files::irregular;
 use crate::config;
 use crate::config::Config;
 use crate::config::Problems;
@@ -44,6 +45,10 @@ impl Candidate {
             }
             let files = files(file.as_deref());
             reloader.look(&files);
+            let irregular = irregular(&files.read);
+            if !irregular.is_empty() {
+                return Err(irregular);
+            }
             let contents = Contents::of(&files.read);
             let config = config::load(file.as_deref());
             if Contents::of(&files.read) == contents {

@@ -72,6 +72,13 @@ impl Contents {
     }
 }
 
+/// Says which files cannot be read as one: to open a pipe would wait for its writer, for ever.
+pub(super) fn irregular(files: &[PathBuf]) -> Vec<String> {
+    let is_other =
+        |file: &&PathBuf| std::fs::metadata(file).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    files.iter().filter(is_other).map(|file| format!("{}: is no regular file", file.display())).collect()
+}
+
 fn content(file: &Path) -> Content {
     let mut bytes = Vec::new();
     let read = File::open(file).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));

@@ -25,13 +25,15 @@ impl Running {
         });
         let admin = self.gateway.admin.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
         let reload = self.gateway.reloader.state();
+        let readiness = self.gateway.stations.readiness.snapshot();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
             "uptime_seconds": self.begun.elapsed().as_secs(),
             "state": state,
             "seconds_left": left,
-            "ready": !self.gateway.stations.draining.is_cancelled(),
+            "ready": readiness.ready,
+            "readiness": readiness,
             "listeners": listeners.collect::<Vec<_>>(),
             "admin": admin,
             "control": self.control.as_ref().map(|(_, _, path)| path),
