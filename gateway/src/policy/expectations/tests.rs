@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::policy::accounts::Account;
 use crate::policy::accounts::PercentEncoded;
+use crate::policy::class::Class;
 use crate::policy::destinations::Destinations;
 use crate::policy::destinations::Origin;
 use crate::policy::destinations::Pins;
@@ -17,6 +18,7 @@ fn role(name: &str, hosts: &[&str]) -> Arc<Role> {
         pattern: host.parse().expect("a pattern"),
         origin: Origin::Configuration("gateway.toml:1:1".into()),
         upload_cap: None,
+        class: Class::Hosts,
     });
     let destinations = Destinations::new(rules, Pins::default());
     Arc::new(Role { name: name.into(), destinations, tunnels: u32::MAX })
