@@ -5,6 +5,7 @@ mod control;
 mod explain;
 mod pair;
 mod run;
+mod status;
 mod users;
 
 use std::path::PathBuf;
