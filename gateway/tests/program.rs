@@ -6,6 +6,8 @@
 mod cast;
 #[path = "program/check.rs"]
 mod check;
+#[path = "program/events.rs"]
+mod events;
 #[path = "program/explain.rs"]
 mod explain;
 #[path = "program/pair.rs"]

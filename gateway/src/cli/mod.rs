@@ -2,6 +2,7 @@
 
 mod check;
 mod control;
+mod events;
 mod explain;
 mod pair;
 mod run;
@@ -53,6 +54,8 @@ enum Command {
     /// Make, list and remove the users of a users file
     #[command(subcommand)]
     Users(users::Command),
+    /// List every event id, refusal and ending, and what to do about each
+    Events(events::Arguments),
 }
 
 /// Reads the arguments and runs the command.
@@ -68,6 +71,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Explain(what) => with_config(arguments.config, |config| explain::explain(&config, &what)),
         Command::Pair(what) => with_config(arguments.config, |config| pair::pair(&config, &what)),
         Command::Users(command) => users::users(&command),
+        Command::Events(what) => exit_code(events::events(&what)),
     }
 }
 

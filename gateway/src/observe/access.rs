@@ -21,6 +21,7 @@ use tracing::warn;
 
 use crate::ending::Ending;
 use crate::events;
+use crate::observe::fleet::Sighting;
 use crate::observe::repeats::Repeats;
 use crate::parse::TlsVersion;
 use crate::refusal::Level;
@@ -112,6 +113,8 @@ pub struct Record {
     pub tls_version: Option<TlsVersion>,
     /// Bytes carried.
     pub traffic: Traffic,
+    /// The client in the fleet, once it is identified.
+    pub sighting: Option<Sighting>,
 }
 
 impl Record {
@@ -131,6 +134,7 @@ impl Record {
             address: None,
             tls_version: None,
             traffic: Traffic::default(),
+            sighting: None,
         }
     }
 
