@@ -144,7 +144,7 @@ pub async fn admit(
     let permit = client.role().destinations.authorize(&request.target)?;
     record.rule = Some(permit.rule().to_string());
     let _setup = stations.gate.enter(&key, permit.rule().class.urgency(), sender.head).await?;
-    let mut standing = Standing::new(client, from.ip(), request.target, reloads);
+    let mut standing = Standing::new(&client, from.ip(), request.target, reloads);
     let mut way = Way::default();
     let opened = way::open(&live, &permit, &passed, &mut way).await;
     (record.route, record.address) = (way.route, way.address);

@@ -6,6 +6,7 @@ mod events;
 mod explain;
 mod pair;
 mod run;
+mod status;
 mod users;
 
 use std::path::PathBuf;
