@@ -116,7 +116,11 @@ pub async fn admit(
     record.role = Some(client.role().name.clone());
     let slot = stations.limits.admit(ClientKey::of(&client, from.ip()), client.role())?;
     let permit = client.role().destinations.authorize(&request.target)?;
-    record.rule = Some(permit.rule().to_string());
+    record.rule = permit.rule().map(ToString::to_string);
+    if let Some(reported) = permit.reported() {
+        record.reported = Some(reported);
+        stations.metrics.would_refuse(&client.role().name, reported);
+    }
     let limit = stations.tunnel.connect;
     let relays = stations.relays.as_ref();
     if let Some(relays) = relays.filter(|_| !stations.relay_settings.bypasses(permit.target().name())) {
@@ -164,7 +168,7 @@ where
         match begun {
             Err(ending) => ending,
             Ok(()) => {
-                let bounds = Bounds { idle: stations.tunnel.idle, upload_cap: permit.rule().upload_cap };
+                let bounds = Bounds { idle: stations.tunnel.idle, upload_cap: permit.upload_cap() };
                 copy(client, &mut origin, bounds, &mut traffic).await
             }
         }
@@ -238,7 +242,7 @@ where
 /// What is gathered with a hello counts towards the rule's cap, too.
 fn within_cap(permit: &Permit, traffic: Traffic, bytes: &[u8]) -> Result<(), Ending> {
     let sent = traffic.up + bytes.len() as u64;
-    match permit.rule().upload_cap {
+    match permit.upload_cap() {
         Some(cap) if sent > cap => Err(Ending::UploadCap),
         _ => Ok(()),
     }

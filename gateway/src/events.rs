@@ -63,6 +63,10 @@ events! {
     SANDBOX = 120;
     /// A TLS certificate was taken anew, or its new files were not right.
     CERTIFICATE = 121;
+    /// A role is in report mode: what it may not do is let through and reported.
+    REPORT_MODE = 140;
+    /// A CONNECT was carried in report mode that enforcing would refuse; `would_refuse` has the reason.
+    WOULD_REFUSE = 141;
     /// Nothing can be reached until an operator acts; accepting is paused or a part is missing.
     DEGRADED = 300;
     /// An error of the gateway itself.

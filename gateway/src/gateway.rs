@@ -144,6 +144,7 @@ impl Gateway {
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
         });
+        report_mode(config, &stations.metrics);
         let admin = admin.map(|(listener, _)| {
             let from = config.admin.as_ref().map(|admin| admin.from.clone()).unwrap_or_default();
             (listener, Arc::new(Admin { stations: Arc::clone(&stations), from, dropped }))
@@ -256,6 +257,19 @@ fn connections(config: &Config) -> (u32, limits::Settings) {
         );
     }
     (config.connections.min(all), limits)
+}
+
+/// Warns of each role in report mode, and sets their metrics. Called with every configuration that comes
+/// into force.
+pub fn report_mode(config: &Config, metrics: &Metrics) {
+    metrics.report_mode(config.roles.reporting().map(|summary| &*summary.role.name));
+    for summary in config.roles.reporting() {
+        warn!(
+            event_id = events::REPORT_MODE.0,
+            role = &*summary.role.name,
+            "report mode: this role may go to any host on port 443; what enforcing would refuse is recorded"
+        );
+    }
 }
 
 /// Sets up the relays of a configuration, if it has any.

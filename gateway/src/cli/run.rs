@@ -8,6 +8,7 @@ use la_gateway::events;
 use la_gateway::gateway::Gateway;
 use la_gateway::gateway::StartError;
 use la_gateway::observe::log;
+use la_gateway::policy::destinations::Mode;
 use la_gateway::sandbox;
 use la_gateway::sandbox::Openings;
 use la_gateway::sandbox::RulesetError;
@@ -102,7 +103,11 @@ pub(super) fn policy(config: &Config) -> String {
             if who.is_empty() { "nobody".to_owned() } else { who.join(", ") },
             if summary.bundles.is_empty() { "no bundle".to_owned() } else { summary.bundles.join(", ") },
             summary.cloud,
-            count(summary.role.destinations.rules(), "host rule"),
+            match summary.mode() {
+                Mode::Enforce => count(summary.role.destinations.rules(), "host rule"),
+                Mode::Report =>
+                    format!("{}, report mode", count(summary.role.destinations.rules(), "host rule")),
+            },
         )
     });
     let source =

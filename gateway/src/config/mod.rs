@@ -28,6 +28,7 @@ pub use self::listeners::ClientCertificatePolicy;
 pub use self::listeners::Listener;
 pub use self::listeners::ProxyProtocol;
 pub use self::listeners::Tls;
+pub use self::roles::RoleSummary;
 pub use self::roles::Roles;
 use self::values::AdminAddress;
 use crate::events::Log;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use common::host_port::HostName;
 use common::host_port::HostPort;
+use serde::Deserialize;
 
 use super::pattern::Pattern;
 use crate::refusal::Refusal;
@@ -48,11 +49,61 @@ impl fmt::Display for Rule {
     }
 }
 
+/// What becomes of a destination that no rule of a role allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is let through and reported, if that is all that stands against it.
+    Report,
+}
+
+/// Why a destination would be refused if its role were enforced: all that report mode lets through.
+///
+/// Another port than 443 and an IP literal are not here, and addresses and hellos are judged by others:
+/// those refusals stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// No rule allows the host.
+    Host,
+    /// A rule does, but its workspace is not listed.
+    Workspace,
+    /// A rule does, but its storage account is not listed.
+    StorageAccount,
+}
+
+impl Reported {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Host, Self::Workspace, Self::StorageAccount];
+
+    /// Returns the refusal that enforcing would give.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Host => Refusal::HostDenied,
+            Self::Workspace => Refusal::WorkspaceDenied,
+            Self::StorageAccount => Refusal::StorageAccountDenied,
+        }
+    }
+}
+
 /// Leave to carry a tunnel to one target. Only [`Destinations::authorize`] makes one.
 #[derive(Clone, Debug)]
 pub struct Permit {
     target: HostPort,
-    rule: Arc<Rule>,
+    grant: Grant,
+}
+
+/// What a permit rests on.
+#[derive(Clone, Debug)]
+enum Grant {
+    Rule(Arc<Rule>),
+    /// Nothing but report mode. The cap is that of the rules which would allow it but for their pins.
+    Report {
+        why: Reported,
+        upload_cap: Option<u64>,
+    },
 }
 
 impl Permit {
@@ -61,9 +112,28 @@ impl Permit {
         &self.target
     }
 
-    /// Returns the rule that allows it.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
+    /// Returns the rule that allows it; none does where report mode alone lets it through.
+    pub fn rule(&self) -> Option<&Rule> {
+        match &self.grant {
+            Grant::Rule(rule) => Some(rule),
+            Grant::Report { .. } => None,
+        }
+    }
+
+    /// Says why enforcing would refuse it, where report mode alone lets it through.
+    pub fn reported(&self) -> Option<Reported> {
+        match &self.grant {
+            Grant::Rule(_) => None,
+            Grant::Report { why, .. } => Some(*why),
+        }
+    }
+
+    /// Returns how many bytes a client may send at most.
+    pub fn upload_cap(&self) -> Option<u64> {
+        match &self.grant {
+            Grant::Rule(rule) => rule.upload_cap,
+            Grant::Report { upload_cap, .. } => *upload_cap,
+        }
     }
 }
 
@@ -73,6 +143,7 @@ pub struct Destinations {
     by_end: HashMap<String, Vec<Arc<Rule>>>,
     rules: usize,
     pins: Pins,
+    mode: Mode,
 }
 
 /// Which workspaces and storage accounts a role's placeholders stand for.
@@ -93,7 +164,17 @@ impl Destinations {
             count += 1;
             by_end.entry(rule.pattern.literal_end()).or_default().push(Arc::new(rule));
         }
-        Self { by_end, rules: count, pins }
+        Self { by_end, rules: count, pins, mode: Mode::Enforce }
+    }
+
+    /// Returns the same with what becomes of all other destinations.
+    pub fn in_mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// Says what becomes of destinations that no rule allows.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// Says whether some rule has a placeholder for a workspace, and for a storage account.
@@ -102,31 +183,58 @@ impl Destinations {
         patterns.by_ref().fold((false, false), |found, here| (found.0 || here.0, found.1 || here.1))
     }
 
+    /// Returns every rule, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.by_end.values().flatten().map(|rule| &**rule)
+    }
+
+    /// Returns which workspaces and storage accounts it is narrowed to.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
     /// Returns how many rules there are.
     pub fn rules(&self) -> usize {
         self.rules
     }
 
     /// Permits a target on port 443 that a rule and the pins allow, or says why not. Of several rules the
-    /// first counts, or one with a smaller upload cap.
+    /// first counts, or one with a smaller upload cap. In report mode the port alone can refuse.
     pub fn authorize(&self, target: &HostPort) -> Result<Permit, Refusal> {
         if target.port() != HTTPS {
             return Err(Refusal::PortDenied);
         }
-        let mut nearest = Refusal::HostDenied;
+        let grant = match (self.allowing(target.name()), self.mode) {
+            (Ok(rule), _) => Grant::Rule(Arc::clone(rule)),
+            (Err((why, _)), Mode::Enforce) => return Err(why.refusal()),
+            (Err((why, upload_cap)), Mode::Report) => Grant::Report { why, upload_cap },
+        };
+        Ok(Permit { target: target.clone(), grant })
+    }
+
+    /// Returns the rule that allows a host whatever the mode, or says why none does.
+    pub fn judge<'a>(&'a self, name: &'a HostName) -> Result<&'a Rule, Reported> {
+        self.allowing(name).map(|rule| &**rule).map_err(|(why, _)| why)
+    }
+
+    /// Returns the rule that allows a host, or why none does, with the smallest cap of those that would but
+    /// for the pins.
+    fn allowing<'a>(&'a self, name: &'a HostName) -> Result<&'a Arc<Rule>, (Reported, Option<u64>)> {
+        let (mut nearest, mut capped) = (Reported::Host, None);
         let mut allowing: Option<&Arc<Rule>> = None;
-        for rule in self.candidates(target.name()) {
-            let Some(found) = rule.pattern.find(target.name()) else { continue };
+        for rule in self.candidates(name) {
+            let Some(found) = rule.pattern.find(name) else { continue };
             if !listed(found.workspace, self.pins.workspaces.as_ref()) {
-                nearest = Refusal::WorkspaceDenied;
+                nearest = Reported::Workspace;
+                capped = tighter(capped, rule.upload_cap);
             } else if !listed(found.account, self.pins.storage_accounts.as_ref()) {
-                nearest = Refusal::StorageAccountDenied;
+                nearest = Reported::StorageAccount;
+                capped = tighter(capped, rule.upload_cap);
             } else if allowing.is_none_or(|other| is_tighter(rule.upload_cap, other.upload_cap)) {
                 allowing = Some(rule);
             }
         }
-        let rule = allowing.ok_or(nearest)?;
-        Ok(Permit { target: target.clone(), rule: Arc::clone(rule) })
+        allowing.ok_or((nearest, capped))
     }
 
     /// Returns the rules whose literal end is an end of the name, the longest first.
@@ -135,6 +243,10 @@ impl Destinations {
         let inner = whole.match_indices('.').filter_map(|(at, _)| whole.get(at + 1..));
         std::iter::once(whole).chain(inner).filter_map(|end| self.by_end.get(end)).flatten()
     }
+}
+
+fn tighter(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    if is_tighter(other, one) { other } else { one }
 }
 
 fn is_tighter(cap: Option<u64>, than: Option<u64>) -> bool {
@@ -166,7 +278,7 @@ mod tests {
 
     fn verdict(of: &Destinations, target: &str) -> Result<String, Refusal> {
         let target = target.parse().expect("a target");
-        of.authorize(&target).map(|permit| permit.rule().pattern.to_string())
+        of.authorize(&target).map(|permit| permit.rule().expect("a rule").pattern.to_string())
     }
 
     #[test]
@@ -208,7 +320,7 @@ mod tests {
         ];
         let all = Destinations::new(rules.map(|(text, cap)| rule(text, cap)), Pins::default());
         let target = "a1b.blob.core.windows.net:443".parse().expect("a target");
-        assert_eq!(all.authorize(&target).map(|permit| permit.rule().upload_cap), Ok(Some(9)));
+        assert_eq!(all.authorize(&target).map(|permit| permit.upload_cap()), Ok(Some(9)));
     }
 
     #[test]
@@ -224,6 +336,51 @@ mod tests {
         assert_eq!(other, Err(Refusal::WorkspaceDenied));
         assert!(verdict(&pinned, "good.blob.core.windows.net:443").is_ok());
         assert_eq!(verdict(&pinned, "evil.blob.core.windows.net:443"), Err(Refusal::StorageAccountDenied));
+    }
+
+    #[test]
+    fn report_mode_lets_through_what_no_rule_or_pin_allows_and_the_permit_says_so() {
+        let pins = Pins {
+            workspaces: Some(BTreeSet::from([GUID.to_owned()])),
+            storage_accounts: Some(BTreeSet::from(["good".to_owned()])),
+        };
+        let patterns = ["{workspace}.ods.opinsights.azure.com", "{account}.blob.core.windows.net"];
+        let enforced = destinations(&patterns, pins.clone());
+        let reporting = destinations(&patterns, pins).in_mode(Mode::Report);
+        let cases = [
+            ("evil.example:443".to_owned(), Reported::Host),
+            (format!("{OTHER}.ods.opinsights.azure.com:443"), Reported::Workspace),
+            ("evil.blob.core.windows.net:443".to_owned(), Reported::StorageAccount),
+        ];
+        for (target, why) in cases {
+            assert_eq!(verdict(&enforced, &target), Err(why.refusal()), "{target}");
+            let target = target.parse().expect("a target");
+            let permit = reporting.authorize(&target).expect("is let through");
+            assert_eq!((permit.reported(), permit.rule()), (Some(why), None), "{target}");
+        }
+        let allowed = reporting.authorize(&"good.blob.core.windows.net:443".parse().expect("a target"));
+        assert_eq!(allowed.map(|permit| (permit.reported(), permit.rule().is_some())), Ok((None, true)));
+        // A port is no destination that could be listed.
+        for target in ["evil.example:80", "good.blob.core.windows.net:8443"] {
+            assert_eq!(verdict(&reporting, target), Err(Refusal::PortDenied), "{target}");
+        }
+    }
+
+    #[test]
+    fn report_mode_keeps_the_upload_cap_of_a_rule_whose_pin_is_missed() {
+        let rule = Rule {
+            pattern: "{account}.blob.core.windows.net".parse().expect("a pattern"),
+            origin: Origin::Configuration("test:1:1".into()),
+            upload_cap: Some(9),
+        };
+        let pins = Pins { storage_accounts: Some(BTreeSet::from(["good".to_owned()])), ..Pins::default() };
+        let reporting = Destinations::new([rule], pins).in_mode(Mode::Report);
+        let cap = |target: &str| {
+            let target = target.parse().expect("a target");
+            reporting.authorize(&target).map(|permit| permit.upload_cap())
+        };
+        assert_eq!(cap("evil.blob.core.windows.net:443"), Ok(Some(9)));
+        assert_eq!(cap("elsewhere.example:443"), Ok(None));
     }
 
     #[test]

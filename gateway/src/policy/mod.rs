@@ -15,6 +15,7 @@ pub mod names;
 pub mod passwords;
 pub mod pattern;
 pub mod relays;
+pub mod suggestions;
 pub mod via;
 
 use self::accounts::Accounts;

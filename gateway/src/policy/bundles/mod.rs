@@ -14,6 +14,9 @@ mod logs_ingestion;
 
 use common::cloud::Cloud;
 
+use super::destinations::Origin;
+use super::destinations::Rule;
+
 /// Every bundle, the default one first.
 pub const ALL: &[Bundle] = &[
     log_analytics::BUNDLE,
@@ -45,6 +48,15 @@ impl Bundle {
     /// Returns the host rules of one cloud, in the order of the list.
     pub fn hosts_in(&self, cloud: Cloud) -> impl Iterator<Item = &'static BundleHost> + use<> {
         self.hosts.iter().filter(move |host| host.cloud == cloud)
+    }
+
+    /// Returns the same as rules without upload caps.
+    pub fn rules_in(&self, cloud: Cloud) -> impl Iterator<Item = Rule> + use<> {
+        let name = self.name;
+        self.hosts_in(cloud).filter_map(move |host| {
+            let origin = Origin::Bundle { name, purpose: host.purpose };
+            host.pattern.parse().ok().map(|pattern| Rule { pattern, origin, upload_cap: None })
+        })
     }
 }
 
