@@ -36,6 +36,8 @@ mod names;
 mod passwords;
 mod relay_answers;
 mod relays;
+mod replacing;
+mod report_mode;
 mod stage;
 mod table;
 mod targets;
