@@ -173,3 +173,6 @@ fn apply(config: &Config, roles: &[OfRole<'_>]) -> anyhow::Result<()> {
     eprintln!("{RELOAD}");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

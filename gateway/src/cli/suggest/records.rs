@@ -12,20 +12,25 @@ use std::io::BufRead;
 use std::io::Read;
 use std::net::IpAddr;
 use std::net::SocketAddr;
+use std::time::Duration;
+use std::time::UNIX_EPOCH;
 
 use common::host_port::HostName;
 use la_gateway::policy::destinations::HTTPS;
 use la_gateway::policy::destinations::Reported;
 use la_gateway::refusal::Refusal;
-use serde::Deserialize;
 use serde::Serialize;
+use serde_json::Map;
+use serde_json::Value;
 
 /// Most destinations that are kept, over all roles.
 pub(super) const MOST_DESTINATIONS: usize = 10_000;
 /// Longest line that is read, in bytes.
 pub(super) const LONGEST_LINE: u64 = 64 * 1024;
-/// Length of a time, from `2026-11-22T21:00:00Z` to one with nanoseconds and an offset.
-const TIME_LENGTHS: std::ops::RangeInclusive<usize> = 20..=35;
+/// The end of the year 9999, behind which no time is written.
+const LAST_TIME: Duration = Duration::from_secs(253_402_300_800);
+/// Length of a time, from `2026-11-22T21:00:00Z` to one with nanoseconds.
+const TIME_LENGTHS: std::ops::RangeInclusive<usize> = 20..=30;
 
 /// What the records said of one host and role.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -79,39 +84,45 @@ pub(super) struct Span {
     pub(super) until: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(default)]
-struct Line {
-    timestamp: String,
-    target: String,
-    role: String,
-    client: String,
-    host: String,
-    port: u64,
-    verdict: String,
-    reason: String,
-    would_refuse: String,
-    suppressed: u64,
-    #[serde(rename = "MESSAGE")]
-    message: String,
-}
+/// A record as it was read.
+struct Line(Map<String, Value>);
 
-impl Default for Line {
-    fn default() -> Self {
-        let empty = String::new;
-        Self {
-            timestamp: empty(),
-            target: empty(),
-            role: empty(),
-            client: empty(),
-            host: empty(),
-            port: 0,
-            verdict: empty(),
-            reason: empty(),
-            would_refuse: empty(),
-            suppressed: 0,
-            message: empty(),
+impl Line {
+    fn parse(text: &[u8]) -> Result<Self, serde_json::Error> {
+        let line = Self(serde_json::from_slice(text)?);
+        match line.text("message") {
+            // `journalctl -o json` wraps what was a line of JSON.
+            inner if line.0.contains_key("MESSAGE") && inner.starts_with('{') => {
+                serde_json::from_str(inner).map(Self)
+            }
+            _ => Ok(line),
         }
+    }
+
+    /// Returns a field; the journal writes the same names in capitals.
+    fn field(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).or_else(|| self.0.get(&name.to_ascii_uppercase()))
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.field(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        let value = self.field(name);
+        let written = || value.and_then(Value::as_str).and_then(|text| text.parse().ok());
+        value.and_then(Value::as_u64).or_else(written).unwrap_or_default()
+    }
+
+    /// Returns the record's time, or the journal's.
+    fn time(&self) -> Option<String> {
+        if let Some(time) = time(self.text("timestamp")) {
+            return Some(time.to_owned());
+        }
+        let micros = self.text("__REALTIME_TIMESTAMP").parse().ok()?;
+        let since = Duration::from_micros(micros);
+        let at = UNIX_EPOCH.checked_add(since).filter(|_| since < LAST_TIME)?;
+        Some(humantime::format_rfc3339_micros(at).to_string())
     }
 }
 
@@ -139,27 +150,23 @@ impl Records {
         if text.trim_ascii().is_empty() {
             return;
         }
-        let line = match serde_json::from_slice::<Line>(text) {
-            // `journalctl -o json` wraps the record.
-            Ok(outer) if !outer.message.is_empty() => serde_json::from_str(&outer.message),
-            read => read,
-        };
-        match line {
-            Ok(line) if line.target == "access" => self.record(&line, roles, span),
+        match Line::parse(text) {
+            Ok(line) if line.text("target") == "access" => self.record(&line, roles, span),
             Ok(_) => {}
             Err(_) => self.numbers.unreadable += 1,
         }
     }
 
     fn record(&mut self, line: &Line, roles: &[&str], span: &Span) {
-        let time = time(&line.timestamp);
-        let early = span.since.as_deref().is_some_and(|since| time.is_none_or(|time| time < since));
-        let late = span.until.as_deref().is_some_and(|until| time.is_none_or(|time| time > until));
+        let time = line.time();
+        let time = time.as_deref();
+        let early = span.since.as_deref().is_some_and(|since| time.is_none_or(|time| is_before(time, since)));
+        let late = span.until.as_deref().is_some_and(|until| time.is_none_or(|time| is_before(until, time)));
         if early || late {
             return;
         }
         self.numbers.records += 1;
-        self.numbers.suppressed += line.suppressed;
+        self.numbers.suppressed = self.numbers.suppressed.saturating_add(line.number("suppressed"));
         if let Some(time) = time {
             if self.from.as_deref().is_none_or(|from| time < from) {
                 self.from = Some(time.to_owned());
@@ -169,18 +176,20 @@ impl Records {
             }
         }
         let softened = |reason: &str| Reported::ALL.iter().any(|why| why.refusal().row().reason == reason);
-        let wanted = match line.verdict.as_str() {
-            "carried" => !line.would_refuse.is_empty(),
-            _ if softened(&line.reason) => true,
-            _ => return self.other(&line.reason),
+        let reason = line.text("reason");
+        let wanted = match line.text("verdict") {
+            "carried" => !line.text("would_refuse").is_empty(),
+            _ if softened(reason) => true,
+            _ => return self.other(reason),
         };
-        let role = roles.iter().position(|role| *role == line.role);
-        let host = line.host.parse::<HostName>().ok().filter(|_| line.port == u64::from(HTTPS));
+        let role = roles.iter().position(|role| *role == line.text("role"));
+        let host = line.text("host").parse::<HostName>().ok();
+        let host = host.filter(|_| line.number("port") == u64::from(HTTPS));
         let (Some(role), Some(host)) = (role, host) else {
             self.numbers.strange += 1;
             return;
         };
-        self.destination((role, host), wanted, time, line.client.parse::<SocketAddr>().ok());
+        self.destination((role, host), wanted, time, line.text("client").parse::<SocketAddr>().ok());
     }
 
     /// Counts a refusal that no rule mends; of the reason only what the table has.
@@ -240,10 +249,15 @@ impl Records {
     }
 }
 
-/// Returns a text that is written like a time of a record. Such times compare like their texts.
+/// Compares times; one may have fractions of a second and the other none.
+fn is_before(one: &str, other: &str) -> bool {
+    one.trim_end_matches('Z') < other.trim_end_matches('Z')
+}
+
+/// Returns a text that is written like a time of a record, in UTC. Such times compare like their texts.
 pub(super) fn time(text: &str) -> Option<&str> {
-    let known = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'T' | b'.' | b'Z' | b'+');
-    (TIME_LENGTHS.contains(&text.len()) && text.bytes().all(known)).then_some(text)
+    let known = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b':' | b'T' | b'.' | b'Z');
+    (TIME_LENGTHS.contains(&text.len()) && text.ends_with('Z') && text.bytes().all(known)).then_some(text)
 }
 
 #[cfg(test)]
