@@ -91,7 +91,7 @@ pub fn suggest(present: Present<'_>, wanted: &BTreeSet<Wanted>, carried: &BTreeS
         }
     }
     while let Some((bundle, covered)) = best_bundle(present, &made, &open) {
-        open.retain(|one| !covered.contains(one));
+        open.retain(|one| covered.binary_search(one).is_err());
         made.bundles.push((bundle.name, covered));
     }
     families(present.cloud, &mut open, &mut made.hosts);
@@ -171,7 +171,7 @@ fn families(cloud: Cloud, open: &mut BTreeSet<Wanted>, hosts: &mut Vec<(Pattern,
             .cloned()
             .collect();
         if of_it.len() >= FAMILY {
-            open.retain(|one| !of_it.contains(one));
+            open.retain(|one| of_it.binary_search(one).is_err());
             hosts.push((pattern, of_it));
         }
     }

@@ -77,6 +77,27 @@ fn hostile_records_put_nothing_into_the_toml_or_the_terminal() {
 }
 
 #[test]
+fn a_flood_of_invented_names_does_not_become_rules_beyond_the_most_frequent() {
+    let folder = Folder::with(CONFIG);
+    let flood: String =
+        (0..300).map(|number| record(&format!("n{number}.example.net"), "host_denied")).collect();
+    let needed = record("needed.example.org", "host_denied").repeat(3);
+    let done = suggest(&folder, &["--top", "10", "--apply"], &format!("{flood}{needed}"));
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(
+        done.err.contains("role agents: 291 destinations that were asked for less often are left out"),
+        "{}",
+        done.err
+    );
+    let text = folder.read("gateway.toml");
+    assert_eq!(
+        (text.contains("needed.example.org"), text.matches("example.net").count()),
+        (true, 9),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_role_a_time_and_pins_can_be_left_out_and_text_records_are_explained() {
     let folder = Folder::with(CONFIG);
     let done = suggest(&folder, &["--no-pins"], &records());

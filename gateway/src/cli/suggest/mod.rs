@@ -31,7 +31,7 @@ use super::hosts::role_named;
 use super::show;
 
 /// Arguments of `suggest`.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub(super) struct Arguments {
     /// Access records as JSON, one a line, as `[log] format = "json"` or `journalctl -o cat` gives them
     /// [default: standard input]
@@ -45,8 +45,8 @@ pub(super) struct Arguments {
     /// Only records up to this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Name so many destinations at most, the most frequent first
-    #[arg(long, default_value_t = 50)]
+    /// Look at so many destinations of a role at most, the most frequent first
+    #[arg(long, default_value_t = 100)]
     top: usize,
     /// Do not begin lists of workspaces and storage accounts where there is none
     #[arg(long)]
@@ -64,6 +64,8 @@ struct OfRole<'a> {
     place: usize,
     summary: &'a RoleSummary,
     suggestion: Suggestion,
+    /// Destinations that were wanted less often than those that were looked at.
+    beyond: usize,
 }
 
 /// Reads the records and prints the rules, or writes them.
@@ -73,20 +75,16 @@ pub(super) fn suggest(config: &Config, what: &Arguments) -> anyhow::Result<ExitC
     let mut roles = Vec::new();
     for (place, summary) in config.roles.all.iter().enumerate() {
         if only.is_none_or(|only| *summary.role.name == *only) {
-            roles.push(OfRole {
-                place,
-                summary,
-                suggestion: for_role(&records, place, summary, what.no_pins),
-            });
+            roles.push(for_role(&records, place, summary, what));
         }
     }
     roles.retain(|role| role.suggestion != Suggestion::default());
     match (what.json, what.apply) {
-        (true, _) => show(&print::json(&records, &roles, what.top)?)?,
-        (false, false) => show(&print::toml(&records, &roles, what.top))?,
+        (true, _) => show(&print::json(&records, &roles)?)?,
+        (false, false) => show(&print::toml(&records, &roles))?,
         (false, true) => apply(config, &roles)?,
     }
-    print::notes(&records);
+    print::notes(&records, &roles);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -121,23 +119,25 @@ fn read(config: &Config, what: &Arguments) -> anyhow::Result<Records> {
     Ok(records)
 }
 
-fn for_role(records: &Records, place: usize, summary: &RoleSummary, no_pins: bool) -> Suggestion {
+fn for_role<'a>(records: &Records, place: usize, summary: &'a RoleSummary, what: &Arguments) -> OfRole<'a> {
     let of_role = || records.destinations.iter().filter(|((role, _), _)| *role == place);
-    let wanted: BTreeSet<Wanted> = of_role()
-        .filter(|(_, one)| one.wanted > 0)
-        .map(|((_, host), _)| Wanted::Host(host.clone()))
-        .collect();
+    let mut wanted: Vec<(&HostName, u64)> =
+        of_role().filter(|(_, one)| one.wanted > 0).map(|((_, host), one)| (host, one.wanted)).collect();
+    wanted.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let beyond = wanted.len().saturating_sub(what.top);
+    let wanted: BTreeSet<Wanted> =
+        wanted.into_iter().take(what.top).map(|(host, _)| Wanted::Host(host.clone())).collect();
     let carried: BTreeSet<HostName> =
         of_role().filter(|(_, one)| one.carried > 0).map(|((_, host), _)| host.clone()).collect();
     let present =
         Present { cloud: summary.cloud, bundles: &summary.bundles, destinations: &summary.role.destinations };
     let mut made = tightest(present, &wanted, &carried);
     for pinned in [&mut made.workspaces, &mut made.storage_accounts] {
-        if no_pins && matches!(pinned, Pinned::Begin(_)) {
+        if what.no_pins && matches!(pinned, Pinned::Begin(_)) {
             *pinned = Pinned::AsItIs;
         }
     }
-    made
+    OfRole { place, summary, suggestion: made, beyond }
 }
 
 fn apply(config: &Config, roles: &[OfRole<'_>]) -> anyhow::Result<()> {

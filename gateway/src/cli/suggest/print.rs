@@ -20,7 +20,7 @@ use super::records::Records;
 const ON_ONE_LINE: usize = 3;
 
 /// Prints tables of roles; each list is whole, so that it replaces the present one.
-pub(super) fn toml(records: &Records, roles: &[OfRole<'_>], top: usize) -> String {
+pub(super) fn toml(records: &Records, roles: &[OfRole<'_>]) -> String {
     let mut lines = Vec::new();
     let out = &mut lines;
     out.push(format!("# {}", span(records)));
@@ -33,7 +33,7 @@ pub(super) fn toml(records: &Records, roles: &[OfRole<'_>], top: usize) -> Strin
         let bundles = role.summary.bundles.to_vec();
         for (name, covered) in &suggestion.bundles {
             out.push(format!("# Bundle {name} covers:"));
-            destinations(out, records, role.place, covered, top);
+            destinations(out, records, role.place, covered);
         }
         if !suggestion.bundles.is_empty() {
             list(out, "bundles", bundles.into_iter().chain(suggestion.bundles.iter().map(|(name, _)| *name)));
@@ -44,7 +44,7 @@ pub(super) fn toml(records: &Records, roles: &[OfRole<'_>], top: usize) -> Strin
             if !is_itself(pattern, covered) {
                 out.push(format!("# {pattern}:"));
             }
-            destinations(out, records, role.place, covered, top);
+            destinations(out, records, role.place, covered);
         }
         if !suggestion.hosts.is_empty() {
             let present = present_hosts(role);
@@ -72,7 +72,7 @@ fn present_hosts(role: &OfRole<'_>) -> Vec<String> {
     hosts
 }
 
-fn destinations(out: &mut Vec<String>, records: &Records, place: usize, covered: &[Wanted], top: usize) {
+fn destinations(out: &mut Vec<String>, records: &Records, place: usize, covered: &[Wanted]) {
     let mut seen: Vec<(&Wanted, &Destination)> = covered
         .iter()
         .filter_map(|one| {
@@ -81,11 +81,8 @@ fn destinations(out: &mut Vec<String>, records: &Records, place: usize, covered:
         })
         .collect();
     seen.sort_by(|a, b| b.1.wanted.cmp(&a.1.wanted).then(a.0.cmp(b.0)));
-    for (one, what) in seen.iter().take(top) {
+    for (one, what) in seen {
         out.push(format!("#   {} ({})", name(one), counted(what)));
-    }
-    if seen.len() > top {
-        out.push(format!("#   and {} more", seen.len() - top));
     }
 }
 
@@ -139,7 +136,13 @@ fn span(records: &Records) -> String {
 }
 
 /// Says on standard error what the records hold beside that.
-pub(super) fn notes(records: &Records) {
+pub(super) fn notes(records: &Records, roles: &[OfRole<'_>]) {
+    for role in roles.iter().filter(|role| role.beyond > 0) {
+        eprintln!(
+            "role {}: {} destinations that were asked for less often are left out; --top takes more",
+            role.summary.role.name, role.beyond
+        );
+    }
     let numbers = &records.numbers;
     let said = [
         (numbers.suppressed, "records were not written by the gateway (suppressed): the counts are too low"),
@@ -156,9 +159,9 @@ pub(super) fn notes(records: &Records) {
 }
 
 /// Prints everything for a script.
-pub(super) fn json(records: &Records, roles: &[OfRole<'_>], top: usize) -> anyhow::Result<String> {
+pub(super) fn json(records: &Records, roles: &[OfRole<'_>]) -> anyhow::Result<String> {
     let covered = |place: usize, all: &[Wanted]| -> Vec<Value> {
-        let found = all.iter().take(top).map(|one| {
+        let found = all.iter().map(|one| {
             let Wanted::Host(host) = one else { return json!({ "host": name(one) }) };
             json!({ "host": name(one), "seen": records.destinations.get(&(place, host.clone())) })
         });
@@ -189,6 +192,7 @@ pub(super) fn json(records: &Records, roles: &[OfRole<'_>], top: usize) -> anyho
                 "workspaces": pins(&made.workspaces),
                 "storage_accounts": pins(&made.storage_accounts),
                 "hosts": hosts,
+                "beyond_top": role.beyond,
                 "left": made.left.iter().map(name).collect::<Vec<_>>(),
             })
         })

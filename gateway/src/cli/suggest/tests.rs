@@ -26,8 +26,8 @@ proptest! {
         let roles: Vec<&str> = config.roles.all.iter().map(|summary| &*summary.role.name).collect();
         let records = Records::read(text.as_bytes(), &roles, &Span::default()).expect("reads");
         let summary = config.roles.all.first().expect("a role");
-        let of_role = OfRole { place: 0, summary, suggestion: for_role(&records, 0, summary, false) };
-        let printed = print::toml(&records, &[of_role], 50);
+        let what = Arguments { top: 10, ..Arguments::default() };
+        let printed = print::toml(&records, &[for_role(&records, 0, summary, &what)]);
         let document: toml_edit::DocumentMut = printed.parse().expect("toml");
         let keys: Vec<&str> = document.iter().map(|(key, _)| key).collect();
         prop_assert_eq!(keys, ["role"]);
