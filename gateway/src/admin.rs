@@ -20,7 +20,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
-use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -42,8 +41,6 @@ const LIFE: Duration = Duration::from_secs(300);
 pub struct Admin {
     /// The stations whose state is shown.
     pub stations: Arc<Stations>,
-    /// Networks that are answered, beside loopback.
-    pub from: Vec<IpNet>,
     /// Counts records that were dropped.
     pub dropped: Option<ErrorCounter>,
 }
@@ -81,7 +78,7 @@ impl Admin {
 
     fn admits(&self, from: IpAddr) -> bool {
         let from = from.to_canonical();
-        from.is_loopback() || self.from.iter().any(|net| net.contains(&from))
+        from.is_loopback() || self.stations.live.load().admin_from.iter().any(|net| net.contains(&from))
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {

@@ -6,6 +6,8 @@
 //! before it: no tunnel without a [`Permit`], no connection to an address that is not vetted.
 
 mod identify;
+mod live;
+mod standing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,14 +17,15 @@ use bytes::BytesMut;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use self::identify::PasswordWork;
+pub use self::live::Live;
+use self::standing::Standing;
 use crate::config::Tunnel;
 use crate::dial::direct;
-use crate::dial::relay::Relays;
-use crate::dial::resolve::Resolver;
 use crate::ending::Ending;
 use crate::observe::access::Record;
 use crate::observe::access::RequestIds;
@@ -31,13 +34,11 @@ use crate::observe::access::Traffic;
 use crate::observe::metrics::Metrics;
 use crate::observe::repeats::Repeats;
 use crate::parse::request::Connect;
-use crate::policy::Policy;
 use crate::policy::destinations::Permit;
 use crate::policy::limits::ClientKey;
 use crate::policy::limits::Limits;
 use crate::policy::limits::Slot;
 use crate::policy::relays::Passed;
-use crate::policy::relays::RelaySettings;
 use crate::policy::via::Via;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
@@ -48,18 +49,12 @@ use crate::tunnel::hello::OriginSaid;
 
 /// What the stations work with. One for the whole gateway.
 pub struct Stations {
-    /// Who may do what; a request takes one snapshot of it.
-    pub policy: ArcSwap<Policy>,
-    /// Rates and numbers.
+    /// The configuration in force; a request takes one snapshot of it.
+    pub live: ArcSwap<Live>,
+    /// Told of every reload.
+    pub reloads: watch::Sender<()>,
+    /// Rates and numbers. They outlive a reload.
     pub limits: Arc<Limits>,
-    /// Names to addresses.
-    pub resolver: Resolver,
-    /// Upstream proxies, if there are any.
-    pub relays: Option<Relays>,
-    /// Which hosts go past them.
-    pub relay_settings: RelaySettings,
-    /// Deadlines and checks of a tunnel.
-    pub tunnel: Tunnel,
     /// Password checks under way.
     pub passwords: PasswordWork,
     /// Metrics.
@@ -76,12 +71,22 @@ pub struct Stations {
     pub cut: CancellationToken,
 }
 
+impl Stations {
+    /// Puts another configuration in force, for every request from now on; tells the open tunnels.
+    pub fn replace(&self, live: Live) {
+        self.live.store(Arc::new(live));
+        self.reloads.send_replace(());
+    }
+}
+
 /// An admitted CONNECT: leave, a slot, and an open connection. Only [`admit`] makes one.
 pub struct Admitted {
     permit: Permit,
+    tunnel: Arc<Tunnel>,
     origin: Stream,
     /// What the origin sent before the client's 200: only a relay's answer can bring any.
     origin_early: BytesMut,
+    standing: Standing,
     _slot: Slot,
 }
 
@@ -110,8 +115,10 @@ pub async fn admit(
         return Err(Refusal::Loop);
     }
     let passed = Passed::read(&request.via)?;
-    let policy = stations.policy.load_full();
-    let client = identify::identify(stations, &policy, request.authorization, sender, record).await?;
+    // Before the snapshot, so that no reload is missed.
+    let reloads = stations.reloads.subscribe();
+    let live = stations.live.load_full();
+    let client = identify::identify(stations, &live.policy, request.authorization, sender, record).await?;
     record.user = client.user().cloned();
     record.role = Some(client.role().name.clone());
     let slot = stations.limits.admit(ClientKey::of(&client, from.ip()), client.role())?;
@@ -121,24 +128,35 @@ pub async fn admit(
         record.reported = Some(reported);
         stations.metrics.would_refuse(&client.role().name, reported);
     }
-    let limit = stations.tunnel.connect;
-    let relays = stations.relays.as_ref();
-    if let Some(relays) = relays.filter(|_| !stations.relay_settings.bypasses(permit.target().name())) {
+    let mut standing = Standing::new(client, from.ip(), request.target, reloads);
+    let (origin, origin_early) = reach(&live, &permit, &passed, record).await?;
+    standing.dialled = record.address.filter(|_| record.route == Some(Route::Direct));
+    standing.check(stations)?;
+    Ok(Admitted { permit, tunnel: Arc::clone(&live.tunnel), origin, origin_early, standing, _slot: slot })
+}
+
+/// Connects to the target, through a relay or directly. What the origin sent already comes with it.
+async fn reach(
+    live: &Live,
+    permit: &Permit,
+    passed: &Passed,
+    record: &mut Record,
+) -> Result<(Stream, BytesMut), Refusal> {
+    let (limit, resolver, addresses) = (live.tunnel.connect, &live.resolver, &live.policy.addresses);
+    let relays = live.relays.as_ref();
+    if let Some(relays) = relays.filter(|_| !live.relay_settings.bypasses(permit.target().name())) {
         record.route = Some(Route::Relay);
-        let addresses = &policy.addresses;
-        let relayed = relays.connect(permit.target(), &passed, &stations.resolver, addresses, limit).await?;
+        let relayed = relays.connect(permit.target(), passed, resolver, addresses, limit).await?;
         record.address = Some(relayed.address);
-        let origin_early = relayed.early.into();
-        return Ok(Admitted { permit, origin: relayed.stream, origin_early, _slot: slot });
+        return Ok((relayed.stream, relayed.early.into()));
     }
     record.route = Some(Route::Direct);
-    let found = stations.resolver.resolve(permit.target()).await?;
-    let vetted = policy.addresses.vet_all(&found)?;
+    let found = resolver.resolve(permit.target()).await?;
+    let vetted = addresses.vet_all(&found)?;
     record.address = vetted.first().map(|vetted| vetted.address());
     let connected = direct::connect(&vetted, limit).await?;
     record.address = Some(connected.address);
-    let origin = Stream::Plain(connected.stream);
-    Ok(Admitted { permit, origin, origin_early: BytesMut::new(), _slot: slot })
+    Ok((Stream::Plain(connected.stream), BytesMut::new()))
 }
 
 /// Carries an admitted tunnel to its end. `early` is what the client sent after its request head.
@@ -152,23 +170,17 @@ pub async fn carry<C>(
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
-    let Admitted { permit, mut origin, origin_early, _slot } = admitted;
+    let Admitted { permit, tunnel, mut origin, origin_early, mut standing, _slot } = admitted;
     stations.metrics.tunnel_begins(record.set_up());
     let mut traffic = Traffic::default();
     let carried = async {
-        let begun = hellos(
-            stations,
-            &permit,
-            (client, early),
-            (&mut origin, origin_early),
-            &mut record,
-            &mut traffic,
-        )
-        .await;
+        let begun =
+            hellos(&tunnel, &permit, (client, early), (&mut origin, origin_early), &mut record, &mut traffic)
+                .await;
         match begun {
             Err(ending) => ending,
             Ok(()) => {
-                let bounds = Bounds { idle: stations.tunnel.idle, upload_cap: permit.upload_cap() };
+                let bounds = Bounds { idle: tunnel.idle, upload_cap: permit.upload_cap() };
                 copy(client, &mut origin, bounds, &mut traffic).await
             }
         }
@@ -176,6 +188,7 @@ where
     let ending = tokio::select! {
         ending = carried => ending,
         () = stations.cut.cancelled() => Ending::Drained,
+        () = standing.is_lost(stations) => Ending::Revoked,
     };
     if ending == Ending::ClientReset {
         // The origin must not take a cut stream for a whole one.
@@ -189,7 +202,7 @@ where
 
 /// Reads and judges both hellos, and passes each on once it is judged.
 async fn hellos<C>(
-    stations: &Stations,
+    tunnel: &Tunnel,
     permit: &Permit,
     (client, early): (&mut C, BytesMut),
     (origin, origin_early): (&mut Stream, BytesMut),
@@ -199,7 +212,6 @@ async fn hellos<C>(
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
-    let tunnel = &stations.tunnel;
     let rules = hello::Rules {
         host: permit.target().name(),
         server_name: tunnel.server_name,

@@ -42,6 +42,8 @@ pub enum Ending {
     HelloTimeout,
     /// The origin did not answer the hello in time.
     OriginHelloTimeout,
+    /// A reload ended it: its client or its destination is not allowed any more.
+    Revoked,
 }
 
 /// What one [`Ending`] means to everyone.
@@ -59,7 +61,7 @@ pub struct EndingRow {
 
 impl Ending {
     /// Every ending, so that metrics exist before their first event.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Finished,
         Self::UploadCap,
         Self::Idle,
@@ -75,6 +77,7 @@ impl Ending {
         Self::ServerName,
         Self::HelloTimeout,
         Self::OriginHelloTimeout,
+        Self::Revoked,
     ];
 
     /// Returns this ending's row of the table.
@@ -98,6 +101,7 @@ impl Ending {
             Self::ServerName   => ("server_name", Some(events::TLS_REJECTED), Warn, Some(Client)),
             Self::HelloTimeout => ("hello_timeout", Some(events::NOT_TLS), Warn, Some(Client)),
             Self::OriginHelloTimeout => ("origin_hello_timeout", Some(events::NETWORK), Warn, Some(Network)),
+            Self::Revoked      => ("revoked", Some(events::TUNNEL_CUT), Info, Some(Policy)),
         };
         EndingRow { reason, event, level, fault }
     }

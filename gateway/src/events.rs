@@ -53,7 +53,7 @@ events! {
     DRAINING = 115;
     /// A name could not be resolved.
     NAME_FAILED = 116;
-    /// A tunnel was cut by the gateway: idle, drained, or over its upload cap.
+    /// A tunnel was cut by the gateway: idle, drained, over its upload cap, or revoked by a reload.
     TUNNEL_CUT = 117;
     /// The effective policy at start, in one line.
     POLICY = 118;
@@ -63,6 +63,12 @@ events! {
     SANDBOX = 120;
     /// A TLS certificate was taken anew, or its new files were not right.
     CERTIFICATE = 121;
+    /// A reload put another configuration in force, or found it right again.
+    RELOADED = 130;
+    /// A reload was refused: the configuration is wrong, and the one before stays in force.
+    RELOAD_REFUSED = 131;
+    /// A part of the configuration waits for a restart.
+    RELOAD_WAITS = 132;
     /// A role is in report mode: what it may not do is let through and reported.
     REPORT_MODE = 140;
     /// A CONNECT was carried in report mode that enforcing would refuse; `would_refuse` has the reason.

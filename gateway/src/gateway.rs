@@ -1,6 +1,9 @@
 //! The gateway as a whole: bind everything, accept, and end in order.
 
+mod build;
 mod identities;
+mod places;
+pub mod reload;
 
 use std::io;
 use std::net::IpAddr;
@@ -10,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
 use tokio::time::interval;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +22,11 @@ use tracing::info;
 use tracing::warn;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use self::build::Parts;
+use self::places::Places;
+use self::reload::Listening;
+use self::reload::Reloader;
+use self::reload::Settled;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::connect::PasswordWork;
@@ -27,7 +35,6 @@ use crate::connection;
 use crate::connection::Speaks;
 use crate::dial::relay::RelayError;
 use crate::dial::relay::Relays;
-use crate::dial::resolve::Resolver;
 use crate::dial::resolve::ResolverError;
 use crate::events;
 use crate::listen::descriptors;
@@ -37,8 +44,6 @@ use crate::listen::tls::Identity;
 use crate::observe::access::RequestIds;
 use crate::observe::metrics::Metrics;
 use crate::observe::repeats::Repeats;
-use crate::policy::Policy;
-use crate::policy::addresses::Addresses;
 use crate::policy::limits;
 use crate::policy::limits::Limits;
 use crate::policy::passwords::Verified;
@@ -54,15 +59,14 @@ pub struct Gateway {
     stations: Arc<Stations>,
     listeners: Vec<Bound>,
     admin: Option<(TcpListener, Arc<Admin>)>,
-    connections: usize,
-    head: Duration,
-    drain: Duration,
+    places: Arc<Places>,
+    reloader: Arc<Reloader>,
 }
 
 struct Bound {
     listener: TcpListener,
     address: SocketAddr,
-    speaks: Arc<Speaks>,
+    speaks: Arc<ArcSwap<Speaks>>,
 }
 
 /// Why a gateway cannot start.
@@ -109,33 +113,29 @@ impl Gateway {
     /// Binds every listener, or none: on an error all are closed again.
     pub fn bind(config: &Config, dropped: Option<ErrorCounter>) -> Result<Self, StartError> {
         let speaks = prepare(config)?;
-        let resolver = Resolver::new(&config.dns)?;
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(StartError::Random)?;
         let via = Via::new(getrandom::u64().map_err(StartError::Random)?);
-        let relays = relays(config, via.clone())?;
-        let mut listeners = Vec::new();
-        for (listener, speaks) in config.listeners.iter().zip(speaks) {
-            let (listener, address) = bind(listener.address)?;
-            listeners.push(Bound { listener, address, speaks: Arc::new(speaks) });
+        let verified = Arc::new(Verified::new(key));
+        let parts = Parts::new(config, via.clone())?;
+        let (mut listeners, mut listening) = (Vec::new(), Vec::new());
+        for (written, speaks) in config.listeners.iter().zip(speaks) {
+            let (listener, address) = bind(written.address)?;
+            let speaks = Arc::new(ArcSwap::from_pointee(speaks));
+            listening.push(Listening { written: written.address, speaks: Arc::clone(&speaks) });
+            listeners.push(Bound { listener, address, speaks });
         }
         let admin = config.admin.as_ref().map(|admin| bind(admin.address)).transpose()?;
         let mut bound: Vec<SocketAddr> = listeners.iter().map(|bound| bound.address).collect();
         bound.extend(admin.as_ref().map(|(_, address)| *address));
         let own = own_addresses(&bound).map_err(StartError::Interfaces)?;
-        let policy = Policy {
-            accounts: config.roles.accounts(Arc::new(Verified::new(key))),
-            addresses: Addresses::new(config.allow.clone()).with_own(own),
-        };
         let (connections, limits) = connections(config);
+        say_fewer(config, connections);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let stations = Arc::new(Stations {
-            policy: ArcSwap::from_pointee(policy),
+            live: ArcSwap::from_pointee(parts.live(config, own, Arc::clone(&verified))),
+            reloads: watch::Sender::new(()),
             limits: Arc::new(Limits::new(limits)),
-            resolver,
-            relays,
-            relay_settings: config.relay.clone(),
-            tunnel: config.tunnel.clone(),
             passwords: PasswordWork::new(processors),
             metrics: Arc::new(Metrics::new()?),
             via,
@@ -145,25 +145,26 @@ impl Gateway {
             cut: CancellationToken::new(),
         });
         report_mode(config, &stations.metrics);
-        let admin = admin.map(|(listener, _)| {
-            let from = config.admin.as_ref().map(|admin| admin.from.clone()).unwrap_or_default();
-            (listener, Arc::new(Admin { stations: Arc::clone(&stations), from, dropped }))
-        });
-        let gateway = Self {
-            stations,
-            listeners,
-            admin,
-            connections: usize::try_from(connections).unwrap_or(usize::MAX),
-            head: config.head_timeout,
-            drain: config.tunnel.drain,
-        };
+        let admin = admin
+            .map(|(listener, _)| (listener, Arc::new(Admin { stations: Arc::clone(&stations), dropped })));
+        let places = Arc::new(Places::new(connections));
+        let settled = Settled::new(config, listening, bound);
+        let (all, free) = (Arc::clone(&stations), Arc::clone(&places));
+        let reloader = Arc::new(Reloader::new(config, all, free, verified, settled));
+        let gateway = Self { stations, listeners, admin, places, reloader };
         gateway.say_where();
         Ok(gateway)
     }
 
+    /// Returns what puts another configuration in force.
+    pub fn reloader(&self) -> Arc<Reloader> {
+        Arc::clone(&self.reloader)
+    }
+
     fn say_where(&self) {
         for bound in &self.listeners {
-            let schemes = [(bound.speaks.plain, "http"), (bound.speaks.tls.is_some(), "https")];
+            let speaks = bound.speaks.load();
+            let schemes = [(speaks.plain, "http"), (speaks.tls.is_some(), "https")];
             for (_, scheme) in schemes.into_iter().filter(|(speaks, _)| *speaks) {
                 info!(
                     event_id = events::STARTED.0, kind = "proxy", address = %bound.address,
@@ -183,9 +184,8 @@ impl Gateway {
     /// cuts them when the drain time is over or `cut` is cancelled. Returns how many were cut.
     pub async fn run(self, stop: CancellationToken, cut: CancellationToken) -> u32 {
         let (clients, service) = (TaskTracker::new(), TaskTracker::new());
-        let places = Arc::new(Semaphore::new(self.connections.min(Semaphore::MAX_PERMITS)));
-        let fresh = self.listeners.iter().filter_map(|bound| bound.speaks.tls.clone()).collect();
-        let refreshing = tokio::spawn(identities::keep_fresh(fresh));
+        let refreshing = tokio::spawn(identities::keep_fresh(Arc::clone(&self.reloader)));
+        let watching = tokio::spawn(reload::watch(self.reloader));
         let accepting: Vec<_> = self
             .listeners
             .into_iter()
@@ -193,9 +193,8 @@ impl Gateway {
                 tokio::spawn(accept(
                     bound,
                     Arc::clone(&self.stations),
-                    Arc::clone(&places),
+                    Arc::clone(&self.places),
                     clients.clone(),
-                    self.head,
                 ))
             })
             .collect();
@@ -216,8 +215,9 @@ impl Gateway {
             "draining: no new connections; waiting for open tunnels"
         );
         clients.close();
+        let drain = self.stations.live.load().tunnel.drain;
         let ended = tokio::select! {
-            ended = timeout(self.drain, clients.wait()) => ended.is_ok(),
+            ended = timeout(drain, clients.wait()) => ended.is_ok(),
             () = cut.cancelled() => false,
         };
         let left = if ended { 0 } else { self.stations.limits.tunnels() };
@@ -234,6 +234,7 @@ impl Gateway {
         sweeping.abort();
         looking_up.abort();
         refreshing.abort();
+        watching.abort();
         if let Some(admin) = admin {
             admin.abort();
         }
@@ -249,14 +250,19 @@ fn connections(config: &Config) -> (u32, limits::Settings) {
     let (all, of_one_address) = descriptors::places(limit);
     let mut limits = config.limits.clone();
     limits.connections_per_address = limits.connections_per_address.min(of_one_address);
-    if all < config.connections {
+    (config.connections.min(all), limits)
+}
+
+/// Says that there are fewer places for connections than the configuration wants.
+fn say_fewer(config: &Config, connections: u32) {
+    if connections < config.connections {
+        let limit = descriptors::raise();
         warn!(
             event_id = events::INFORMATION.0,
-            "{all} connections instead of {}: the open files limit is {limit}; raise it (ulimit -n, LimitNOFILE)",
+            "{connections} connections instead of {}: the open files limit is {limit}; raise it (ulimit -n, LimitNOFILE)",
             config.connections
         );
     }
-    (config.connections.min(all), limits)
 }
 
 /// Warns of each role in report mode, and sets their metrics. Called with every configuration that comes
@@ -312,22 +318,12 @@ pub fn own_addresses(bound: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
     Ok(own.collect())
 }
 
-async fn accept(
-    bound: Bound,
-    stations: Arc<Stations>,
-    places: Arc<Semaphore>,
-    tasks: TaskTracker,
-    head: Duration,
-) {
+async fn accept(bound: Bound, stations: Arc<Stations>, places: Arc<Places>, tasks: TaskTracker) {
     loop {
-        if places.available_permits() == 0 {
-            socket::say_paused(
-                "as many connections are open as `[limits] connections` and the open files limit allow",
-            );
-        }
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Some(place) = places.take().await else { return };
         let (socket, peer) = socket::accept(&bound.listener).await;
-        let (stations, speaks) = (Arc::clone(&stations), Arc::clone(&bound.speaks));
+        let (stations, speaks) = (Arc::clone(&stations), bound.speaks.load_full());
+        let head = stations.live.load().head_timeout;
         tasks.spawn(async move {
             connection::serve(stations, speaks, socket, peer, head).await;
             drop(place);
@@ -340,7 +336,8 @@ async fn refresh(stations: Arc<Stations>) {
     let mut clock = interval(REFRESH);
     loop {
         clock.tick().await;
-        stations.resolver.refresh().await;
+        let resolver = Arc::clone(&stations.live.load().resolver);
+        resolver.refresh().await;
     }
 }
 

@@ -25,6 +25,7 @@ use landlock::RulesetStatus;
 use landlock::path_beneath_rules;
 
 use crate::config::Config;
+use crate::config::Files;
 use crate::policy::destinations::HTTPS;
 
 /// The newest Landlock whose rights are used: 4 brought TCP.
@@ -77,6 +78,30 @@ impl Openings {
             read: read.collect(),
             connect: [HTTPS, DNS].into_iter().chain(fixed).chain(relays).chain(servers).collect(),
         }
+    }
+}
+
+impl Openings {
+    /// Says which needs of `wanted` are shut: the sandbox that leaves these open was closed at the start,
+    /// and nothing opens it again. `sandbox` is how much of it is in force.
+    pub fn shut(&self, wanted: &Self, files: &Files, sandbox: Sandbox) -> Vec<String> {
+        let mut shut = Vec::new();
+        if sandbox != Sandbox::Absent {
+            let read: Vec<PathBuf> =
+                self.read.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
+            let real = |file: &PathBuf| file.canonicalize().ok();
+            let is_open = |real: &PathBuf| read.iter().any(|folder| real.starts_with(folder));
+            let closed = files.all().filter(|file| real(file).is_some_and(|real| !is_open(&real)));
+            shut.extend(closed.map(|file| {
+                format!("{}: the sandbox, closed at the start, opens only the folders of the files of that time; move it there, or restart", file.display())
+            }));
+        }
+        if sandbox == Sandbox::Full {
+            shut.extend(wanted.connect.difference(&self.connect).map(|port| {
+                format!("port {port}: the sandbox, closed at the start, lets TCP connect only to the ports of that time; restart for this one")
+            }));
+        }
+        shut
     }
 }
 

@@ -45,6 +45,7 @@ fn every_value_of_the_reference_is_the_default() {
         connections,
         head_timeout,
         sandbox,
+        reload,
         log,
         roles: _,
         file: _,
@@ -59,6 +60,7 @@ fn every_value_of_the_reference_is_the_default() {
     same("limits", connections, &built_in.connections);
     same("limits", head_timeout, &built_in.head_timeout);
     same("sandbox", sandbox, &built_in.sandbox);
+    same("reload", reload, &built_in.reload);
     same("log", log, &built_in.log);
     same("role and passwords", &roles(&written), &roles(&built_in));
 }

@@ -182,6 +182,19 @@ async fn tail_shows_records_as_they_are_collected_and_takes_none_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_agent_with_the_same_state_folder_ends_at_once_and_leaves_the_first_alone() {
+    let stage = AgentStage::new(1).await;
+    stage.configure(&[By::Secret], SYSLOG);
+    let agent = Agent::start(&stage.home).await;
+    let second = stage.home.command(&["run"]).await;
+    assert!(second.exit != 0 && second.stderr.contains("another agent-lite runs"), "{second:?}");
+    send(&agent, "seq=0");
+    stage.wait_for_messages(0, "Syslog", &["seq=0"]).await;
+    let status = stage.home.command(&["status"]).await;
+    assert_eq!(status.exit, 0, "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drain_ends_when_the_queues_are_empty_and_gives_up_when_it_takes_too_long() {
     let stage = AgentStage::new(1).await;
     let address = free_address();

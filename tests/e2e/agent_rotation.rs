@@ -184,6 +184,36 @@ async fn thirty_rotations_under_load_lose_and_double_nothing_and_tear_no_record_
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_a_rename_cuts_is_joined_although_the_file_was_truncated_before() {
+    let mut trial = Trial::new(1).await;
+    let source = "[source.files.app]\npaths = [\"{logs}/app.log\"]\ntable = \"App_CL\"\nlook = \"200ms\"\nflush_after = \"30s\"\n\
+        from = \"beginning\"\nrecord = \"YYYY-MM-DD HH:MM:SS\"\n";
+    trial.configure(&[(By::Token, "")], &format!("{QUICK}{source}"));
+    let _agent = trial.start().await;
+    let (path, old) = (trial.log("app.log"), trial.log("app.old"));
+    let lines = |from: u64, until: u64| -> String {
+        (from..until).map(|at| format!("{}\n", line("app", at / LINES, at % LINES))).collect()
+    };
+    // Record 1 is cut by the truncation, record 3 by the renaming; a record is known by the beginning of the next.
+    append(&path, lines(0, 4).as_bytes());
+    trial.wait_for_series(0, "App_CL", "app", 1).await;
+    std::fs::copy(&path, trial.log("app.log.1")).expect("our own file");
+    File::options().write(true).open(&path).and_then(|file| file.set_len(0)).expect("our own file");
+    append(&path, lines(4, 10).as_bytes());
+    trial.wait_for_series(0, "App_CL", "app", 3).await;
+    std::fs::rename(&path, &old).expect("our own file");
+    append(&path, lines(10, 16).as_bytes());
+    std::fs::remove_file(old).expect("our own file");
+    trial.wait_for_series(0, "App_CL", "app", 5).await;
+    trial.assert_once(0, "App_CL", "app", 5);
+    for row in trial.fake.rows(trial.id(0), "App_CL") {
+        let text = row.text("RawData");
+        let number = text.split_once("-seq=").and_then(|(_, rest)| rest.get(..8)?.parse().ok());
+        assert_eq!(Some(text), number.map(|number| record("app", number)).as_deref(), "whole");
+    }
+}
+
 async fn until(lines: &AtomicU64, count: u64) {
     patiently("lines are written", async {
         while lines.load(Ordering::Acquire) < count {

@@ -17,6 +17,7 @@ use end_to_end::gateway::program;
 use end_to_end::installed;
 use end_to_end::patience::patiently;
 use end_to_end::pki::Pki;
+use end_to_end::record::Record;
 use end_to_end::wire;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -84,14 +85,17 @@ async fn the_readme_leads_from_the_old_gateway_to_an_enforced_one_and_prints_wha
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let mut gateway = gateway.expect("the README starts a gateway");
-    gateway.terminate();
-    gateway.exit_status().await;
-    enforced(&start(folder.path()).await, &pki).await;
+    let gateway = gateway.expect("the README starts a gateway");
+    enforced(&gateway, &pki).await;
+    let roles = format!("curl -s http://{admin}/metrics | grep ^la_gateway_roles_in_report_mode");
+    assert_eq!(run(&roles, folder.path()).await, "la_gateway_roles_in_report_mode 0\n");
 }
 
-/// What the agents need goes on, and everything else is refused.
+/// The running gateway takes the change: what the agents need goes on, and everything else is refused.
 async fn enforced(gateway: &Gateway, pki: &Pki) {
+    let taken =
+        |record: &Record| record.event_id() == Some(130) && !record.text("message").contains("report mode");
+    gateway.wait_for_record("the change is in force", taken).await;
     agents(gateway, pki).await;
     let (answer, _) = refused(address(gateway, "proxy").await, "elsewhere.example.org:443", &[]).await;
     assert_refusal(&answer, 403);
@@ -151,8 +155,7 @@ async fn start(folder: &Path) -> Gateway {
 /// Returns where a listener is bound, once it is.
 async fn address(gateway: &Gateway, kind: &str) -> SocketAddr {
     let what = format!("the {kind} listener");
-    let matches =
-        |record: &end_to_end::record::Record| record.is("message", "listening") && record.is("kind", kind);
+    let matches = |record: &Record| record.is("message", "listening") && record.is("kind", kind);
     let record = gateway.wait_for_record(&what, matches).await;
     record.text("address").parse().expect("an address")
 }

@@ -49,7 +49,7 @@ impl Config {
 
     /// Returns the number of listeners, and whether there is an admin listener.
     pub fn listeners(&self) -> (usize, bool) {
-        let text = self.render();
+        let text = self.text();
         (
             text.lines().filter(|line| line.trim() == "[[listener]]").count(),
             !text.contains("address = \"off\""),
@@ -62,11 +62,12 @@ impl Config {
             std::fs::write(folder.join(name), content).expect("a file beside the configuration");
         }
         let path = folder.join("gateway.toml");
-        std::fs::write(&path, self.render()).expect("a configuration file");
+        std::fs::write(&path, self.text()).expect("a configuration file");
         path
     }
 
-    fn render(&self) -> String {
+    /// Returns the text of the configuration file.
+    pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.text);
         for (section, lines) in DEFAULTS {
             if !has_section(&text, section) {
@@ -99,7 +100,7 @@ mod tests {
         let address = "127.0.0.1:8443".parse().expect("an address");
         let config =
             Config::new("[dns]\nservers = []\n[admin]\naddress = \"off\"").hosts(&["a.example"], address);
-        let text = config.render();
+        let text = config.text();
         assert_eq!(config.listeners(), (1, false));
         assert_eq!(text.matches("[admin]").count(), 1);
         assert!(text.contains("[dns]\nhosts = { \"a.example\" = [\"127.0.0.1:8443\"] }\nservers"), "{text}");

@@ -176,10 +176,38 @@ impl Gateway {
         .await;
     }
 
+    /// Writes another configuration over the one it was started with, and asks for it by SIGHUP; returns once
+    /// one more reload had this outcome.
+    pub async fn reload(&self, config: &Config, outcome: &str) {
+        let before = self.reloads(outcome).await;
+        config.write(self.folder());
+        self.hang_up();
+        patiently(&format!("a reload that is {outcome}"), async {
+            while self.reloads(outcome).await <= before {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        })
+        .await;
+    }
+
+    /// Returns how many reloads had this outcome.
+    pub async fn reloads(&self, outcome: &str) -> f64 {
+        self.metric("la_gateway_reloads_total", &[("outcome", outcome)]).await
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$0\"", &pid]).status().expect("a shell");
+        self.signal("TERM");
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    fn signal(&self, name: &str) {
+        let (kill, pid) = (format!("kill -{name} \"$0\""), self.pid().to_string());
+        let sent = Command::new("sh").args(["-c", &kill, &pid]).status().expect("a shell");
         assert!(sent.success(), "no signal could be sent");
     }
 

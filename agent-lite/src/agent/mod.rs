@@ -83,6 +83,7 @@ pub async fn run(
     ready: impl Fn(),
 ) -> Result<(), StartError> {
     start::make_folders(&config)?;
+    let _lock = start::lock(&config.state)?;
     let agent_id = start::agent_id(&config.state)?;
     let last = start::note_start(&config.state)?;
     let shared = Shared {

@@ -1,8 +1,12 @@
 //! What must be there before anything runs: folders, the agent's own GUID, the mark of a running agent.
 
 use std::fs;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -53,6 +57,21 @@ pub fn make_folders(config: &Config) -> Result<(), StartError> {
         made.map_err(|error| StartError::of(folder, error))?;
     }
     Ok(())
+}
+
+/// Takes the state folder for this process, as long as the file lives, before anything in it is touched.
+pub(super) fn lock(state: &Path) -> Result<File, StartError> {
+    let path = state.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(|error| StartError::of(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::Config(format!(
+            "{}: another agent-lite runs with this folder; stop it, or change `state`",
+            state.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(StartError::of(&path, error)),
+    }
 }
 
 /// Returns the agent's GUID where no onboarding has given it one; made once.

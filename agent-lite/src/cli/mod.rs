@@ -108,11 +108,15 @@ fn exit_code(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     })
 }
 
+/// How long a thread for the disk waits for more to do: longer than it is between two samplings of counters, as a
+/// thread for each would cost an idle agent more than the sampling.
+const DISK_THREAD: std::time::Duration = std::time::Duration::from_secs(15);
+
 /// Returns the one runtime of every command: one thread, and one more for the disk.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
-        .thread_keep_alive(std::time::Duration::from_secs(1))
+        .thread_keep_alive(DISK_THREAD)
         .build()
 }

@@ -87,7 +87,7 @@ pub struct SpoolSettings {
     pub folder: PathBuf,
     /// How old unsynced data may become.
     pub sync: Duration,
-    /// How old an open segment may become before it is sent.
+    /// How old an open segment may become before it is sent; one of counters' samples six times as old.
     pub seal_after: Duration,
     /// How large a segment may become, in bytes.
     pub segment: u64,

@@ -17,7 +17,7 @@ pub struct QueueSettings {
     pub when_full: WhenFull,
     /// How old unsynced data may become.
     pub sync: Duration,
-    /// How old an open segment may become.
+    /// How old an open segment may become; one of counters' samples six times as old.
     pub seal_after: Duration,
     /// How large a segment may become, in bytes; at most 16 MiB and a quarter of the cap.
     pub segment: u64,

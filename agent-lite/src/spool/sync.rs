@@ -11,14 +11,19 @@ use super::disk::Disk;
 use super::disk::Replace;
 use super::layout;
 use super::queue::Inner;
+use super::store::Open;
 use super::store::Store;
 use super::store::claim;
 use crate::counters::Loss;
+use crate::record::Table;
 
 /// How long a disk that failed is left alone.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// How long the reserve is not made anew after the disk was full.
 const RESERVE_AGAIN: Duration = Duration::from_secs(60);
+/// Samples of counters gather for so many times `seal_after`: nobody waits for one, and an upload for every sampling
+/// would be most of what an idle agent does.
+const SAMPLES_GATHER: u32 = 6;
 /// So few claimed numbers are left when more are claimed.
 const FEW_NUMBERS: u64 = 512;
 
@@ -47,9 +52,7 @@ pub(super) struct Work {
 impl Store {
     /// Closes what is old enough and decides what is due.
     pub(super) fn plan(&mut self, now: Instant) -> Plan {
-        while let Some(at) =
-            self.open.iter().position(|open| now >= after(open.born, self.settings.seal_after))
-        {
+        while let Some(at) = self.open.iter().position(|open| now >= self.seal_due(open)) {
             self.close(at);
         }
         self.flow.wake = false;
@@ -65,8 +68,13 @@ impl Store {
         if sync.is_some_and(|due| due <= now) {
             return Plan::Sync(self.begin(now));
         }
-        let seal = self.open.iter().map(|open| after(open.born, self.settings.seal_after)).min();
+        let seal = self.open.iter().map(|open| self.seal_due(open)).min();
         [sync, seal].into_iter().flatten().min().map_or(Plan::Idle, Plan::At)
+    }
+
+    fn seal_due(&self, open: &Open) -> Instant {
+        let times = if *self.index.table(open.entry.table) == Table::Perf { SAMPLES_GATHER } else { 1 };
+        after(open.born, self.settings.seal_after.saturating_mul(times))
     }
 
     fn begin(&mut self, now: Instant) -> Work {

@@ -11,6 +11,7 @@ use std::path::Path;
 pub use self::decode::List;
 pub use self::decode::Parsed;
 pub use self::decode::decode;
+pub use self::problems::Lines;
 pub use self::problems::Problem;
 pub use self::problems::Problems;
 pub use self::problems::Source;

@@ -73,11 +73,38 @@ impl Source<'_> {
         format!("{}:{line}:{column}", self.file.display())
     }
 
+    /// Finds the beginnings of the lines, for many places of one text.
+    pub fn lines(&self) -> Lines<'_> {
+        let ends = self.text.match_indices('\n').map(|(at, _)| at + 1);
+        Lines { source: *self, begins: std::iter::once(0).chain(ends).collect() }
+    }
+
     fn place(&self, offset: usize) -> (usize, usize) {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         (line, column)
+    }
+}
+
+/// The lines of a [`Source`]: a place among many costs a look-up, not a reading of all that is before it.
+#[derive(Clone, Debug)]
+pub struct Lines<'a> {
+    source: Source<'a>,
+    begins: Vec<usize>,
+}
+
+impl Lines<'_> {
+    /// Returns `file:line:column` of a byte offset, as [`Source::place_text`] does.
+    pub fn place_text(&self, offset: usize) -> String {
+        let line = self.begins.partition_point(|begin| *begin <= offset);
+        let begin = line.checked_sub(1).and_then(|line| self.begins.get(line)).copied().unwrap_or_default();
+        let before = self.source.text.get(begin..offset);
+        let column = before.map(|before| before.chars().count() + 1);
+        column.map_or_else(
+            || self.source.place_text(offset),
+            |column| format!("{}:{line}:{column}", self.source.file.display()),
+        )
     }
 }
 
@@ -92,5 +119,8 @@ mod tests {
         assert_eq!(source.place_text(6), "g.toml:2:1");
         assert_eq!(source.place_text(9), "g.toml:2:3");
         assert_eq!(source.place_text(99), "g.toml:3:1");
+        let lines = source.lines();
+        (0..20)
+            .for_each(|offset| assert_eq!(lines.place_text(offset), source.place_text(offset), "{offset}"));
     }
 }

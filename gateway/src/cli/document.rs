@@ -19,7 +19,8 @@ use super::check;
 use super::replace::Original;
 
 /// What to do for a running gateway once a file was changed.
-pub(super) const RELOAD: &str = "reload with `la-gateway reload`";
+pub(super) const RELOAD: &str =
+    "a running gateway takes it within seconds, or at once with `la-gateway reload`";
 
 /// A configuration file being edited.
 pub(super) struct Document {

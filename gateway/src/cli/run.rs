@@ -25,7 +25,9 @@ use super::count;
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
-    let sandbox = config.sandbox.then(|| sandbox::close(&Openings::of(&config)));
+    let openings = Openings::of(&config);
+    let sandbox = config.sandbox.then(|| sandbox::close(&openings));
+    let in_force = sandbox.as_ref().and_then(|closed| closed.as_ref().ok()).copied();
     let writer = log::start(config.log);
     say(sandbox);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
@@ -38,18 +40,27 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
             Ok(gateway) => gateway,
             Err(error) => return Ok(not_started(&error)),
         };
+        let reloader = gateway.reloader();
+        if let Some(sandbox) = in_force {
+            reloader.is_confined(openings, sandbox);
+        }
+        // Apart, so that a reload never keeps a signal to end waiting.
+        let reloading = tokio::spawn(async move {
+            while hang_up.recv().await.is_some() {
+                reloader.reload("SIGHUP").await;
+            }
+        });
         info!(event_id = events::POLICY.0, "policy: {}", policy(&config));
         let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
         let mut running = std::pin::pin!(gateway.run(stop.clone(), cut.clone()));
         loop {
             tokio::select! {
-                _ = &mut running => return Ok(ExitCode::SUCCESS),
+                _ = &mut running => {
+                    reloading.abort();
+                    return Ok(ExitCode::SUCCESS);
+                }
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
-                _ = hang_up.recv() => {
-                    warn!(event_id = events::INFORMATION.0, "SIGHUP: users and configuration are read at start only; restart for a change");
-                    continue;
-                }
             }
             // The first signal drains, the second cuts.
             if stop.is_cancelled() {

@@ -28,6 +28,7 @@ use crate::events::LogFormat;
 use crate::events::LogLevel;
 use crate::policy::accounts::PercentEncoded;
 use crate::policy::destinations::Mode;
+use crate::policy::expectations::Expectation;
 use crate::policy::pattern::Pattern;
 
 type Duration = Parsed<Span>;
@@ -52,6 +53,7 @@ pub(super) struct File {
     pub(super) limits: Limits,
     pub(super) passwords: Passwords,
     pub(super) sandbox: Sandbox,
+    pub(super) reload: Reload,
     pub(super) log: Log,
     pub(super) role: BTreeMap<String, Spanned<Role>>,
 }
@@ -224,6 +226,26 @@ pub(super) struct Sandbox {
 impl Default for Sandbox {
     fn default() -> Self {
         Self { enabled: true }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Reload {
+    pub(super) watch: bool,
+    pub(super) end_tunnels: super::EndTunnels,
+    pub(super) must_allow: List<Expectation>,
+    pub(super) must_deny: List<Expectation>,
+}
+
+impl Default for Reload {
+    fn default() -> Self {
+        Self {
+            watch: true,
+            end_tunnels: super::EndTunnels::Never,
+            must_allow: List::default(),
+            must_deny: List::default(),
+        }
     }
 }
 

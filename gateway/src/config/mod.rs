@@ -5,6 +5,7 @@
 
 mod file;
 mod listeners;
+mod reload;
 mod roles;
 pub mod users;
 mod values;
@@ -28,10 +29,15 @@ pub use self::listeners::ClientCertificatePolicy;
 pub use self::listeners::Listener;
 pub use self::listeners::ProxyProtocol;
 pub use self::listeners::Tls;
+pub use self::reload::EndTunnels;
+pub use self::reload::Files;
+pub use self::reload::Reload;
+use self::reload::Whole;
 pub use self::roles::RoleSummary;
 pub use self::roles::Roles;
 use self::values::AdminAddress;
 use crate::events::Log;
+use crate::policy::addresses::Addresses;
 use crate::policy::limits;
 use crate::policy::names::DnsSettings;
 use crate::policy::relays::RelaySettings;
@@ -63,6 +69,8 @@ pub struct Config {
     pub head_timeout: Duration,
     /// Whether the process shuts itself in after start.
     pub sandbox: bool,
+    /// What a reload does.
+    pub reload: Reload,
     /// Form and level of the records.
     pub log: Log,
     /// Roles with their users and networks.
@@ -155,6 +163,11 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         problems.push(source.problem(certificate.span(), text));
     }
     let roles = roles::read(&written.role, percent_encoded, source, folder, &mut problems);
+    let (dns, allow) =
+        (dns(written.dns), written.addresses.allow.values().map(|net| net.0).collect::<Vec<_>>());
+    let addresses = Addresses::new(allow.clone());
+    let whole = Whole { roles: &roles, addresses, dns: &dns, relay: &relay };
+    let reload = reload::read(&written.reload, &whole, source, &mut problems);
     if !problems.is_empty() {
         problems.sort_by_key(|problem| (problem.file != source.file, problem.place));
         return Err(Problems(problems));
@@ -163,9 +176,9 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     Ok(Config {
         listeners,
         admin,
-        dns: dns(written.dns),
+        dns,
         relay,
-        allow: written.addresses.allow.values().map(|net| net.0).collect(),
+        allow,
         tunnel: Tunnel {
             minimum_tls: written.tunnel.minimum_tls,
             server_name: written.tunnel.server_name,
@@ -187,6 +200,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         connections: limits.connections.get(),
         head_timeout: limits.head_timeout.0.0,
         sandbox: written.sandbox.enabled,
+        reload,
         log: Log { format: written.log.format, level: written.log.level },
         roles,
         file: file.map(Path::to_owned),

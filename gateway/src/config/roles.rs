@@ -7,6 +7,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use common::document::Lines;
 use common::document::Parsed;
 use common::document::Problem;
 use common::document::Source;
@@ -106,7 +107,7 @@ pub(super) fn read(
         certificates: HashMap::new(),
         percent_encoded,
     };
-    let mut places = Places::default();
+    let (mut places, lines) = (Places::default(), source.lines());
     // What could not be read was taken out; a role is empty only if it was written so.
     let readable = problems.is_empty();
     for (name, spanned) in written {
@@ -129,7 +130,7 @@ pub(super) fn read(
         }
         let role = Arc::new(Role {
             name: name.as_str().into(),
-            destinations: destinations(written, source, problems),
+            destinations: destinations(written, source, &lines, problems),
             tunnels: written.tunnels.map_or(u32::MAX, NonZeroU32::get),
         });
         for net in &written.anonymous_from.0 {
@@ -173,7 +174,12 @@ pub(super) fn read(
     roles
 }
 
-fn destinations(written: &file::Role, source: Source<'_>, problems: &mut Vec<Problem>) -> Destinations {
+fn destinations(
+    written: &file::Role,
+    source: Source<'_>,
+    lines: &Lines<'_>,
+    problems: &mut Vec<Problem>,
+) -> Destinations {
     let cloud = written.cloud.0;
     let cap_of =
         |pattern: &Pattern| written.upload_caps.get(&Parsed(pattern.clone())).map(|cap| cap.get_ref().0.0);
@@ -183,7 +189,7 @@ fn destinations(written: &file::Role, source: Source<'_>, problems: &mut Vec<Pro
     });
     let own = written.hosts.0.iter().map(|host| Rule {
         pattern: host.get_ref().clone(),
-        origin: Origin::Configuration(source.place_text(host.span().start).into()),
+        origin: Origin::Configuration(lines.place_text(host.span().start).into()),
         upload_cap: cap_of(host.get_ref()),
     });
     let rules: Vec<Rule> = bundled.chain(own).collect();

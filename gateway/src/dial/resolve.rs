@@ -12,7 +12,6 @@ mod cache;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -62,12 +61,11 @@ const STALE_PATIENCE: Duration = Duration::from_millis(1800);
 
 /// Looks names up, and remembers the answers for as long as they allow.
 pub struct Resolver {
-    hosts: BTreeMap<HostName, Vec<FixedAddress>>,
+    settings: DnsSettings,
+    addresses: Vec<SocketAddr>,
     servers: Vec<NameServerPool<TokioRuntimeProvider>>,
     preferred: AtomicUsize,
-    cache: Cache,
-    timeout: Duration,
-    stale_for: Duration,
+    cache: Arc<Cache>,
     resolution_delay: Duration,
 }
 
@@ -87,12 +85,27 @@ type Outcome = Result<Vec<IpAddr>, Trouble>;
 impl Resolver {
     /// Builds the resolver; fails when the system's name servers are needed and cannot be read.
     ///
-    /// The system's configuration is read here, once.
+    /// The system's configuration is read here, and by [`Resolver::renewed`].
     pub fn new(settings: &DnsSettings) -> Result<Self, ResolverError> {
-        let addresses = match settings.servers.as_slice() {
-            [] => system_servers(&read_system_conf().map_err(ResolverError::System)?.0),
-            servers => servers.to_vec(),
-        };
+        Self::asking(settings, addresses(settings)?)
+    }
+
+    /// Returns the resolver for other settings: this one where nothing changed, also not the system's name
+    /// servers. Its answers stay known while the same servers are asked and may be stale for as long.
+    pub fn renewed(self: &Arc<Self>, settings: &DnsSettings) -> Result<Arc<Self>, ResolverError> {
+        let addresses = addresses(settings)?;
+        let same_servers = addresses == self.addresses;
+        if same_servers && *settings == self.settings {
+            return Ok(Arc::clone(self));
+        }
+        let mut renewed = Self::asking(settings, addresses)?;
+        if same_servers && settings.stale_for == self.settings.stale_for {
+            renewed.cache = Arc::clone(&self.cache);
+        }
+        Ok(Arc::new(renewed))
+    }
+
+    fn asking(settings: &DnsSettings, addresses: Vec<SocketAddr>) -> Result<Self, ResolverError> {
         let mut options = ResolverOpts::default();
         options.timeout = settings.timeout;
         let transport = TlsConfig::new().map_err(ResolverError::Transport)?;
@@ -101,12 +114,11 @@ impl Resolver {
         let pool =
             |address| NameServerPool::from_config([server(address)], context.clone(), Default::default());
         Ok(Self {
-            hosts: settings.hosts.clone(),
-            servers: addresses.into_iter().map(pool).collect(),
+            settings: settings.clone(),
+            servers: addresses.iter().copied().map(pool).collect(),
+            addresses,
             preferred: AtomicUsize::new(0),
-            cache: Cache::default(),
-            timeout: settings.timeout,
-            stale_for: settings.stale_for,
+            cache: Arc::default(),
             resolution_delay: RESOLUTION_DELAY,
         })
     }
@@ -117,7 +129,7 @@ impl Resolver {
     /// Addresses of either family are enough. With none, both families are judged together: a
     /// timeout tells more than a failure, and only two empty answers say that there is no such name.
     pub async fn resolve(&self, target: &HostPort) -> Result<Vec<SocketAddr>, Refusal> {
-        if let Some(fixed) = self.hosts.get(target.name()) {
+        if let Some(fixed) = self.settings.hosts.get(target.name()) {
             return fixed_answer(fixed, target.port());
         }
         let v6 = self.look_up(target.name(), RecordType::AAAA);
@@ -132,11 +144,11 @@ impl Resolver {
             return Ok(addresses);
         }
         let stale = self.cache.is_stale(host, family, Instant::now());
-        let patience = if stale { STALE_PATIENCE.min(self.timeout) } else { self.timeout };
+        let patience = if stale { STALE_PATIENCE.min(self.settings.timeout) } else { self.settings.timeout };
         let asked = timeout(patience, self.ask(host, family)).await.unwrap_or(Err(Trouble::Timeout));
         match asked {
             Ok(answer) => {
-                self.cache.keep(host, family, &answer, self.stale_for, Instant::now());
+                self.cache.keep(host, family, &answer, self.settings.stale_for, Instant::now());
                 Ok(answer.addresses)
             }
             Err(trouble) => self.cache.stale(host, family, Instant::now()).ok_or(trouble),
@@ -151,9 +163,9 @@ impl Resolver {
 
     async fn refresh_at(&self, now: Instant) {
         for (host, family) in self.cache.due(now) {
-            let asked = timeout(self.timeout, self.ask(&host, family)).await;
+            let asked = timeout(self.settings.timeout, self.ask(&host, family)).await;
             if let Ok(Ok(answer)) = asked {
-                self.cache.keep(&host, family, &answer, self.stale_for, Instant::now());
+                self.cache.keep(&host, family, &answer, self.settings.stale_for, Instant::now());
             }
         }
     }
@@ -173,6 +185,14 @@ impl Resolver {
         let query = Query::query(name.clone(), family);
         let reply = server.lookup(query, DnsRequestOptions::default()).first_answer().await;
         Answer::read(name, family, reply)
+    }
+}
+
+/// Returns the name servers that are asked: those of the settings, else those of the system as it is now.
+fn addresses(settings: &DnsSettings) -> Result<Vec<SocketAddr>, ResolverError> {
+    match settings.servers.as_slice() {
+        [] => Ok(system_servers(&read_system_conf().map_err(ResolverError::System)?.0)),
+        servers => Ok(servers.to_vec()),
     }
 }
 

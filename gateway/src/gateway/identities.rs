@@ -10,6 +10,7 @@ use tokio::time::interval;
 use tracing::info;
 use tracing::warn;
 
+use super::reload::Reloader;
 use crate::events;
 use crate::listen::tls::Deadline;
 use crate::listen::tls::Expiring;
@@ -25,8 +26,8 @@ const CERTIFICATE_SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 /// How long before that a revocation list is, which lives for a day or a week.
 const LIST_SOON: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// Looks at the files of these identities until it is aborted.
-pub(super) async fn keep_fresh(identities: Vec<Arc<Identity>>) {
+/// Looks at the files of the identities in use until it is aborted.
+pub(super) async fn keep_fresh(reloader: Arc<Reloader>) {
     let (mut look, mut remind) = (interval(LOOK), interval(REMIND));
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut named: Vec<Deadline> = Vec::new();
@@ -35,8 +36,8 @@ pub(super) async fn keep_fresh(identities: Vec<Arc<Identity>>) {
             _ = look.tick() => {}
             _ = remind.tick() => named.clear(),
         }
-        for identity in &identities {
-            look_at(identity).await;
+        for identity in reloader.identities() {
+            look_at(&identity).await;
             for deadline in identity.deadlines().into_iter().filter(is_near) {
                 if !named.contains(&deadline) {
                     warn_of(&deadline);
@@ -47,7 +48,8 @@ pub(super) async fn keep_fresh(identities: Vec<Arc<Identity>>) {
     }
 }
 
-async fn look_at(identity: &Arc<Identity>) {
+/// Looks at the files of an identity, takes them if they changed and are right, and says so.
+pub(super) async fn look_at(identity: &Arc<Identity>) {
     let looking = Arc::clone(identity);
     match spawn_blocking(move || looking.refresh()).await {
         Ok(Refreshed::Taken) => info!(event_id = events::CERTIFICATE.0, "TLS: the changed files are in use"),

@@ -103,6 +103,11 @@ impl Identity {
         })
     }
 
+    /// Returns the settings it was loaded with.
+    pub fn settings(&self) -> &Tls {
+        &self.settings
+    }
+
     /// Returns the acceptor for a new handshake, with the newest files that were right.
     pub fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.current.load().config))

@@ -5,6 +5,8 @@
 //! knocks at the limits first, and runs it off the runtime. For a user that does not exist the work is
 //! the same, against somebody else's hash, so that status, body and time tell nothing.
 
+mod again;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::BuildHasher;
@@ -38,6 +40,16 @@ pub struct Role {
 pub struct Client {
     user: Option<Arc<str>>,
     role: Arc<Role>,
+    proof: Proof,
+}
+
+/// What a client is known by.
+#[derive(Clone, Debug)]
+enum Proof {
+    Network,
+    Certificate,
+    /// The hash that its password was checked against.
+    Password(StoredHash),
 }
 
 impl Client {
@@ -135,7 +147,7 @@ impl Accounts {
     /// role lists tells nothing: credentials and network decide.
     pub fn by_certificate(&self, names: &[String]) -> Option<Client> {
         let (name, role) = names.iter().find_map(|name| self.certificates.get_key_value(name.as_str()))?;
-        Some(Client { user: Some(Arc::clone(name)), role: Arc::clone(role) })
+        Some(Client { user: Some(Arc::clone(name)), role: Arc::clone(role), proof: Proof::Certificate })
     }
 
     /// Says whether any role has users, and so whether credentials can be asked for.
@@ -165,7 +177,7 @@ impl Accounts {
     fn by_network(&self, from: IpAddr) -> Option<Client> {
         let from = from.to_canonical();
         let (_, role) = self.networks.iter().find(|(net, _)| net.contains(&from))?;
-        Some(Client { user: None, role: Arc::clone(role) })
+        Some(Client { user: None, role: Arc::clone(role), proof: Proof::Network })
     }
 
     fn by_password(&self, sent: Credentials) -> Result<Identity, Refusal> {
@@ -211,7 +223,8 @@ pub enum Offered {
 }
 
 fn client_of(account: &Account) -> Client {
-    Client { user: Some(Arc::clone(&account.user)), role: Arc::clone(&account.role) }
+    let (user, role) = (Some(Arc::clone(&account.user)), Arc::clone(&account.role));
+    Client { user, role, proof: Proof::Password(account.hash.clone()) }
 }
 
 impl PasswordCheck {

@@ -50,6 +50,11 @@ impl Addresses {
         self
     }
 
+    /// Says whether these are the gateway's own addresses.
+    pub fn is_with_own(&self, own: &[SocketAddr]) -> bool {
+        self.own == own
+    }
+
     /// Vets every address of an answer. One forbidden address refuses the whole answer: a name
     /// that mixes public and inside addresses is misconfigured or hostile.
     pub fn vet_all(&self, found: &[SocketAddr]) -> Result<Vec<Vetted>, Refusal> {

@@ -15,6 +15,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use arc_swap::ArcSwap;
 use governor::DefaultKeyedRateLimiter;
 use governor::Quota;
 use governor::RateLimiter;
@@ -88,14 +89,44 @@ type Instant = <DefaultClock as Clock>::Instant;
 
 /// The counters. They outlive a change of policy.
 pub struct Limits {
-    settings: Settings,
+    bounds: ArcSwap<Bounds>,
     clock: DefaultClock,
-    requests: DefaultKeyedRateLimiter<NetworkKey>,
-    connects: DefaultKeyedRateLimiter<ClientKey>,
-    failures: Failures,
     barred: Mutex<HashMap<NetworkKey, Instant>>,
     tunnels: Mutex<Tunnels>,
     connections: Mutex<HashMap<NetworkKey, u32>>,
+}
+
+/// The numbers in force, and the rates that were used up of them.
+struct Bounds {
+    settings: Settings,
+    requests: Arc<DefaultKeyedRateLimiter<NetworkKey>>,
+    connects: Arc<DefaultKeyedRateLimiter<ClientKey>>,
+    failures: Arc<Failures>,
+}
+
+impl Bounds {
+    fn new(settings: Settings) -> Self {
+        Self {
+            requests: Arc::new(RateLimiter::keyed(settings.requests())),
+            connects: Arc::new(RateLimiter::keyed(settings.connects())),
+            failures: Arc::new(RateLimiter::keyed(settings.failures()).with_middleware()),
+            settings,
+        }
+    }
+}
+
+impl Settings {
+    fn requests(&self) -> Quota {
+        Quota::per_second(self.requests_per_second_per_address).allow_burst(self.request_burst_per_address)
+    }
+
+    fn connects(&self) -> Quota {
+        Quota::per_second(self.connects_per_second).allow_burst(self.burst)
+    }
+
+    fn failures(&self) -> Quota {
+        Quota::per_minute(self.failed_logins_per_minute)
+    }
 }
 
 #[derive(Default)]
@@ -125,20 +156,30 @@ pub struct Arrival {
 impl Limits {
     /// Makes fresh counters.
     pub fn new(settings: Settings) -> Self {
-        let requests = Quota::per_second(settings.requests_per_second_per_address)
-            .allow_burst(settings.request_burst_per_address);
-        let connects = Quota::per_second(settings.connects_per_second).allow_burst(settings.burst);
-        let failures = Quota::per_minute(settings.failed_logins_per_minute);
         Self {
+            bounds: ArcSwap::from_pointee(Bounds::new(settings)),
             clock: DefaultClock::default(),
-            requests: RateLimiter::keyed(requests),
-            connects: RateLimiter::keyed(connects),
-            failures: RateLimiter::keyed(failures).with_middleware(),
             barred: Mutex::default(),
             tunnels: Mutex::default(),
             connections: Mutex::default(),
-            settings,
         }
+    }
+
+    /// Puts other numbers in force. Everything that is counted goes on; of the rates only those whose
+    /// numbers changed begin anew.
+    pub fn change(&self, settings: Settings) {
+        let before = self.bounds.load();
+        let mut bounds = Bounds::new(settings);
+        if bounds.settings.requests() == before.settings.requests() {
+            bounds.requests = Arc::clone(&before.requests);
+        }
+        if bounds.settings.connects() == before.settings.connects() {
+            bounds.connects = Arc::clone(&before.connects);
+        }
+        if bounds.settings.failures() == before.settings.failures() {
+            bounds.failures = Arc::clone(&before.failures);
+        }
+        self.bounds.store(Arc::new(bounds));
     }
 
     /// Gives a connection its place, within the number of its address.
@@ -146,7 +187,7 @@ impl Limits {
         let key = NetworkKey::of(from);
         let mut connections = lock(&self.connections);
         let open = connections.entry(key).or_default();
-        if *open >= self.settings.connections_per_address {
+        if *open >= self.bounds.load().settings.connections_per_address {
             return Err(Refusal::AddressConnections);
         }
         *open += 1;
@@ -155,7 +196,9 @@ impl Limits {
 
     /// Lets a network address make a request, within its rate.
     pub fn request(&self, from: IpAddr) -> Result<(), Refusal> {
-        self.requests
+        let bounds = self.bounds.load();
+        bounds
+            .requests
             .check_key(&NetworkKey::of(from))
             .map_err(|until| Refusal::RateLimited { retry_after: until.wait_time_from(self.clock.now()) })
     }
@@ -174,7 +217,7 @@ impl Limits {
 
     /// Counts a failed login, and bars the network once it has used up its tries.
     pub fn failed(&self, knock: Knock) {
-        let until = match self.failures.check_key(&knock.0) {
+        let until = match self.bounds.load().failures.check_key(&knock.0) {
             Ok(state) if state.remaining_burst_capacity() > 0 => return,
             Ok(state) => self.clock.now() + state.quota().replenish_interval().into(),
             Err(until) => until.earliest_possible(),
@@ -184,11 +227,12 @@ impl Limits {
 
     /// Gives a client a slot, within its rate and the numbers of tunnels.
     pub fn admit(self: &Arc<Self>, key: ClientKey, role: &Role) -> Result<Slot, Refusal> {
-        if let Err(until) = self.connects.check_key(&key) {
+        let bounds = self.bounds.load();
+        if let Err(until) = bounds.connects.check_key(&key) {
             return Err(Refusal::RateLimited { retry_after: until.wait_time_from(self.clock.now()) });
         }
         let mut tunnels = lock(&self.tunnels);
-        if tunnels.all >= self.settings.tunnels {
+        if tunnels.all >= bounds.settings.tunnels {
             return Err(Refusal::GatewayTunnels);
         }
         let of_role = tunnels.by_role.get(&role.name).copied().unwrap_or_default();
@@ -196,7 +240,7 @@ impl Limits {
             return Err(Refusal::RoleTunnels);
         }
         let held = tunnels.by_client.get(&key).copied().unwrap_or_default();
-        if held >= self.settings.tunnels_per_client {
+        if held >= bounds.settings.tunnels_per_client {
             return Err(Refusal::ClientTunnels);
         }
         tunnels.all += 1;
@@ -214,12 +258,13 @@ impl Limits {
     pub fn sweep(&self) {
         let now = self.clock.now();
         lock(&self.barred).retain(|_, until| *until > now);
-        self.requests.retain_recent();
-        self.requests.shrink_to_fit();
-        self.connects.retain_recent();
-        self.failures.retain_recent();
-        self.connects.shrink_to_fit();
-        self.failures.shrink_to_fit();
+        let bounds = self.bounds.load();
+        bounds.requests.retain_recent();
+        bounds.requests.shrink_to_fit();
+        bounds.connects.retain_recent();
+        bounds.failures.retain_recent();
+        bounds.connects.shrink_to_fit();
+        bounds.failures.shrink_to_fit();
     }
 }
 
@@ -252,117 +297,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::destinations::Destinations;
-
-    fn limits(change: impl FnOnce(&mut Settings)) -> Arc<Limits> {
-        let number = |n| NonZeroU32::new(n).expect("not zero");
-        let mut settings = Settings {
-            tunnels: 100,
-            tunnels_per_client: 100,
-            connects_per_second: number(1000),
-            burst: number(1000),
-            connections_per_address: 3,
-            requests_per_second_per_address: number(1),
-            request_burst_per_address: number(5),
-            failed_logins_per_minute: number(3),
-        };
-        change(&mut settings);
-        Arc::new(Limits::new(settings))
-    }
-
-    fn role(tunnels: u32) -> Role {
-        Role { name: "agents".into(), destinations: Destinations::default(), tunnels }
-    }
-
-    fn admit(limits: &Arc<Limits>, name: &str) -> Result<Slot, Refusal> {
-        limits.admit(user(name), &role(u32::MAX))
-    }
-
-    fn user(name: &str) -> ClientKey {
-        ClientKey::User(name.into())
-    }
-
-    #[test]
-    fn s05_exactly_as_many_tunnels_are_admitted_as_allowed_and_the_counts_return_to_zero() {
-        let limits = limits(|s| (s.tunnels, s.tunnels_per_client) = (5, 3));
-        let mut slots: Vec<Slot> = (0..3).map(|_| admit(&limits, "ann").expect("within")).collect();
-        assert_eq!(admit(&limits, "ann").err(), Some(Refusal::ClientTunnels));
-        slots.extend((0..2).map(|_| admit(&limits, "bob").expect("within")));
-        assert_eq!(admit(&limits, "eve").err(), Some(Refusal::GatewayTunnels));
-        slots.clear();
-        assert_eq!(limits.tunnels(), 0);
-        assert!(lock(&limits.tunnels).by_client.is_empty());
-        assert!(admit(&limits, "ann").is_ok());
-    }
-
-    #[test]
-    fn a_role_has_its_own_number_of_tunnels() {
-        let limits = limits(|_| ());
-        let held = limits.admit(user("ann"), &role(1)).expect("within");
-        assert_eq!(limits.admit(user("bob"), &role(1)).err(), Some(Refusal::RoleTunnels));
-        drop(held);
-        assert!(limits.admit(user("bob"), &role(1)).is_ok());
-    }
-
-    #[test]
-    fn one_address_has_its_own_number_of_connections_and_its_own_rate_of_requests() {
-        let limits = limits(|_| ());
-        let (here, there) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        let mut places: Vec<Arrival> = (0..3).map(|_| limits.arrive(here).expect("within")).collect();
-        assert_eq!(limits.arrive(here).err(), Some(Refusal::AddressConnections));
-        assert!(limits.arrive(there).is_ok());
-        places.pop();
-        assert!(limits.arrive(here).is_ok());
-        let verdicts = (0..6).map(|_| limits.request(here).is_ok()).collect::<Vec<_>>();
-        assert_eq!(verdicts, [true, true, true, true, true, false]);
-        assert!(limits.request(there).is_ok());
-    }
-
-    #[test]
-    fn a_client_beyond_its_rate_is_told_when_to_come_back_and_others_are_not_touched() {
-        let limits = limits(|s| {
-            s.connects_per_second = NonZeroU32::MIN;
-            s.burst = NonZeroU32::new(2).expect("not zero");
-        });
-        let verdicts: Vec<_> = (0..3).map(|_| admit(&limits, "ann").map(|_| ())).collect();
-        assert_eq!(&verdicts[..2], &[Ok(()), Ok(())]);
-        assert!(matches!(verdicts[2], Err(Refusal::RateLimited { retry_after }) if !retry_after.is_zero()));
-        assert!(admit(&limits, "bob").is_ok());
-    }
-
-    #[test]
-    fn a07_a_network_is_barred_after_its_failed_logins_and_only_that_network() {
-        let limits = limits(|_| ());
-        let guesser: IpAddr = "10.0.0.1".parse().expect("an address");
-        let mut tries = 0;
-        while let Ok(knock) = limits.knock(guesser) {
-            limits.failed(knock);
-            tries += 1;
-            assert!(tries < 10, "never barred");
-        }
-        assert_eq!(tries, 3, "the third failure bars");
-        assert!(limits.knock("10.0.0.2".parse().expect("an address")).is_ok());
-    }
-
-    #[test]
-    fn ipv6_addresses_count_by_their_first_64_bits_and_mapped_ones_as_ipv4() {
-        let key = |ip: &str| NetworkKey::of(ip.parse().expect("an address"));
-        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
-        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
-        assert_eq!(key("::ffff:10.0.0.1"), key("10.0.0.1"));
-        assert_ne!(key("10.0.0.1"), key("10.0.0.2"));
-    }
-
-    #[test]
-    fn a_sweep_keeps_those_still_barred() {
-        let limits = limits(|s| s.failed_logins_per_minute = NonZeroU32::MIN);
-        let guesser: IpAddr = "10.0.0.1".parse().expect("an address");
-        while let Ok(knock) = limits.knock(guesser) {
-            limits.failed(knock);
-        }
-        limits.sweep();
-        assert!(limits.knock(guesser).is_err());
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ pub mod addresses;
 pub mod basic;
 pub mod bundles;
 pub mod destinations;
+pub mod expectations;
 pub mod limits;
 pub mod names;
 pub mod passwords;

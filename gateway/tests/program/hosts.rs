@@ -32,7 +32,7 @@ fn adding_and_removing_keep_comments_order_mode_and_owner_and_leave_no_copy() {
     assert_eq!((done.code, done.out.as_str()), (0, ""), "{}", done.err);
     assert_eq!(
         done.err,
-        "packages.example.com is there already\nrole agents: added updates.example.com\nreload with `la-gateway reload`\n"
+        "packages.example.com is there already\nrole agents: added updates.example.com\na running gateway takes it within seconds, or at once with `la-gateway reload`\n"
     );
     let expected = CONFIG.replace("    # later\n", "    # later\n    \"updates.example.com\",\n");
     assert_eq!(folder.read("gateway.toml"), expected);

@@ -49,7 +49,12 @@ fn what_is_printed_is_toml_that_allows_what_was_seen_and_nothing_is_left_to_sugg
     let done = suggest(&folder, &["records.json", "--apply"], "");
     assert_eq!(done.code, 0, "{}", done.err);
     assert!(done.err.contains("role agents: hosts: added apt.example.org\n"), "{}", done.err);
-    assert!(done.err.ends_with("reload with `la-gateway reload`\n"), "{}", done.err);
+    assert!(
+        done.err
+            .ends_with("a running gateway takes it within seconds, or at once with `la-gateway reload`\n"),
+        "{}",
+        done.err
+    );
     assert!(folder.read("gateway.toml").starts_with(CONFIG), "{}", folder.read("gateway.toml"));
     let done = suggest(&folder, &["records.json"], "");
     assert!(done.out.contains("# There is nothing to add"), "{}", done.out);

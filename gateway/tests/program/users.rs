@@ -153,11 +153,17 @@ fn the_users_file_of_a_role_need_not_be_named_nor_be_there_yet() {
     };
     let done = users(&["add", "ann"], "password\n");
     assert_eq!((done.code, done.out.as_str()), (0, ""), "{}", done.err);
-    assert_eq!(done.err, "ann: added (agents.users); reload with `la-gateway reload`\n");
+    assert_eq!(
+        done.err,
+        "ann: added (agents.users); a running gateway takes it within seconds, or at once with `la-gateway reload`\n"
+    );
     assert_eq!(users(&["add", "bob", "--role", "agents"], "password\n").code, 0);
     assert_eq!(users(&["list", "--json"], "").out, "[\n  \"ann\",\n  \"bob\"\n]\n");
     let done = users(&["remove", "ann"], "");
-    assert_eq!(done.err, "ann: removed (agents.users); reload with `la-gateway reload`\n");
+    assert_eq!(
+        done.err,
+        "ann: removed (agents.users); a running gateway takes it within seconds, or at once with `la-gateway reload`\n"
+    );
     assert_eq!(users(&["list"], "").out, "bob\n");
     let done = users(&["list", "--role", "nobody"], "");
     assert!(done.code == 1 && done.err.contains("has no role `nobody` with a `users_file`"), "{}", done.err);

@@ -61,6 +61,8 @@ pub(super) struct Entry {
     pub(super) kept: Vec<u8>,
     /// The content that was in the same place before and may end in a record that goes on here.
     pub(super) before: Option<u64>,
+    /// It was truncated away, and its file goes on with another content.
+    pub(super) parted: bool,
     /// It vanished before it was read to its end; perhaps a copy turns up.
     pub(super) doubt: bool,
     pub(super) armed: bool,
@@ -93,6 +95,7 @@ impl Entry {
             read_to: None,
             kept: Vec::new(),
             before: None,
+            parted: false,
             doubt: false,
             armed: false,
         }
@@ -113,14 +116,15 @@ impl Entry {
         self.place.is_none() || self.relic
     }
 
-    /// Returns whether a compressed file that was read has this inode no longer.
+    /// Returns whether the file of this content is gone, and its inode is another file's now.
     pub(super) fn is_refuted_by(&self, path: &Path) -> bool {
-        if !self.gzip || !self.over || self.has_file() {
+        if self.has_file() {
             return false;
         }
+        let known = if self.gzip { &self.raw } else { &self.content };
         let mut head = Vec::new();
         let read = links::open(path).and_then(|(file, _)| identity::read_at(&file, 0, HEAD, &mut head));
-        read.is_ok() && !self.raw.is_of(&head)
+        read.is_ok() && !known.is_of(&head)
     }
 
     pub(super) fn quiet(&self, now: Instant) -> Duration {
@@ -179,7 +183,7 @@ impl Entry {
     /// Parts the content, which is known, from its file, which has another one now. Returns the content.
     pub(super) fn part(&mut self, key: u64, now: Instant) -> Self {
         let mut content = Self::new(key, self.path.clone(), Identity::default(), now);
-        content.sorted = true;
+        (content.sorted, content.parted) = (true, true);
         content.content = std::mem::take(&mut self.content);
         content.position = std::mem::take(&mut self.position);
         content.marks = std::mem::take(&mut self.marks);
@@ -198,5 +202,27 @@ impl Entry {
         self.before = (!self.gzip).then_some(key);
         self.grew = now;
         content
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inode_that_has_another_content_now_is_another_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.log");
+        std::fs::write(&path, "the second file\n").unwrap();
+        let mut gone = Entry::new(1, "a.log".to_owned(), Identity::default(), Instant::now());
+        for (content, refuted) in
+            [("the first file\n", true), ("the second file\n", false), ("the sec", false)]
+        {
+            gone.content = Head::of(content.as_bytes());
+            assert_eq!(gone.is_refuted_by(&path), refuted, "{content}");
+        }
+        gone.content = Head::of(b"the first file\n");
+        gone.handle = Some(File::open(&path).unwrap());
+        assert!(!gone.is_refuted_by(&path), "a file that is open keeps its inode");
     }
 }

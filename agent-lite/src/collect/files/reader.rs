@@ -143,8 +143,10 @@ impl Reader {
         let key = self.next_key;
         let mut entry = Entry::new(key, path, found.id, now);
         // What was in this place before may end in a record that goes on in the new file.
+        // A content that was truncated away has a younger key than the file that was there until now.
         let before = |known: &&Entry| known.sorted && !known.over && known.path == entry.path;
-        entry.before = self.entries.iter().filter(before).map(|known| known.key).max();
+        let youngest = |known: &&Entry| (!known.parted, known.key);
+        entry.before = self.entries.iter().filter(before).max_by_key(youngest).map(|known| known.key);
         entry.place = Some(found.path);
         entry.size = found.size;
         if first != First::Known

@@ -36,6 +36,7 @@ use super::drops::Drops;
 use super::intake;
 use super::intake::Intake;
 use super::intake::Origin;
+use super::pacer::Pace;
 use super::pacer::Pacer;
 use crate::counters::Loss;
 use crate::parse::syslog::End;
@@ -102,6 +103,13 @@ impl Peer for () {
 }
 
 impl Datagram {
+    fn pace(&self) -> Pace {
+        match self {
+            Self::Udp(_) => Pace::Early,
+            Self::Unix(_) => Pace::Never,
+        }
+    }
+
     fn watch(&self) -> io::Result<Watch> {
         Ok(match self {
             Self::Udp(socket) => Watch::Udp(tokio::net::UdpSocket::from_std(socket.try_clone()?)?),
@@ -144,7 +152,7 @@ impl Datagrams {
     }
 
     async fn serve(&self, socket: &Datagram, stop: &CancellationToken) -> io::Result<()> {
-        let mut pacer = Pacer::default();
+        let mut pacer = Pacer::new(socket.pace());
         let mut drops = Drops::default();
         while !stop.is_cancelled() {
             self.serve_calm(socket, &mut pacer, &mut drops, stop).await?;

@@ -3,17 +3,41 @@ use std::time::Instant;
 
 /// How long a rate is measured.
 const WINDOW: Duration = Duration::from_millis(100);
-/// Records in one window from which on the source lingers: 2,000 a second.
-const BUSY: u64 = 200;
-/// How long it lets records gather then. So few wake-ups cost little; at lower rates each record is read at once,
-/// and a killed agent loses no more than one read.
+/// Records in one window after which there is memory to give back.
+const PEAK: u64 = 200;
+/// How long it lets records gather then, so that a wake-up serves several.
 const LINGER: Duration = Duration::from_millis(5);
 /// How long after the last busy moment memory is given back.
 const COOL: Duration = Duration::from_secs(1);
 
+/// From which rate on records may gather before they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// From 200 a second on. For datagrams of a network: what a killed agent has not read is lost in either case, and
+    /// the receive buffer holds a burst of these few milliseconds.
+    Early,
+    /// From 2,000 a second on. Below it each record is read at once, and a killed agent loses one read at most.
+    Late,
+    /// Never. For a unix socket, which holds few datagrams (`net.unix.max_dgram_qlen`, often 10) while its senders
+    /// wait or lose theirs.
+    Never,
+}
+
+impl Pace {
+    /// Records in one window from which on the source lingers.
+    fn busy(self) -> u64 {
+        match self {
+            Self::Early => 20,
+            Self::Late => 200,
+            Self::Never => u64::MAX,
+        }
+    }
+}
+
 /// Decides how long to let records gather before the next read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pacer {
+    pace: Pace,
     window: Option<Instant>,
     /// Records since the window began.
     records: u64,
@@ -23,20 +47,24 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self { pace, window: None, records: 0, busy: false, peak: None }
+    }
+
     /// Notes what was just read, and returns how long to linger.
     pub(super) fn read(&mut self, now: Instant, records: u64) -> Option<Duration> {
         let begun = self.window.unwrap_or_else(|| now.checked_sub(WINDOW).unwrap_or(now));
         let age = now.saturating_duration_since(begun);
         self.records += records;
-        if age >= WINDOW {
-            let in_window = u128::from(self.records) * WINDOW.as_micros() / age.as_micros();
-            self.busy = in_window > u128::from(BUSY);
-            (self.window, self.records) = (Some(now), 0);
-        } else if self.records > BUSY {
-            self.busy = true;
+        let in_window = match age >= WINDOW {
+            true => u128::from(self.records) * WINDOW.as_micros() / age.as_micros(),
+            false => self.records.into(),
+        };
+        if age >= WINDOW || in_window > self.pace.busy().min(PEAK).into() {
+            self.busy = in_window > self.pace.busy().into();
             (self.window, self.records) = (Some(now), 0);
         }
-        if self.busy {
+        if self.busy || in_window > PEAK.into() {
             self.peak = Some(now);
         }
         self.busy.then_some(LINGER)
@@ -67,8 +95,8 @@ mod tests {
     use super::*;
 
     /// Returns how many of the reads at this rate are followed by lingering, in one second.
-    fn lingers(rate: u64, gap: Duration) -> (u64, u64) {
-        let (mut pacer, begin) = (Pacer::default(), Instant::now());
+    fn lingers(pace: Pace, rate: u64, gap: Duration) -> (u64, u64) {
+        let (mut pacer, begin) = (Pacer::new(pace), Instant::now());
         let (mut reads, mut lingers, mut at) = (0, 0, Duration::ZERO);
         while at < Duration::from_secs(1) {
             let records = rate * gap.as_micros() as u64 / 1_000_000;
@@ -80,14 +108,17 @@ mod tests {
     }
 
     #[test]
-    fn it_lingers_above_two_thousand_records_a_second_and_never_below() {
+    fn it_lingers_above_its_rate_and_never_below() {
         for gap in [Duration::from_millis(1), Duration::from_millis(5), Duration::from_millis(20)] {
-            assert_eq!(lingers(1_900, gap).1, 0, "{gap:?}");
-            let (reads, lingers) = lingers(10_000, gap);
-            assert!(lingers * 10 >= reads * 9 - 10, "{lingers} of {reads}, {gap:?}");
+            for (pace, below, above) in [(Pace::Late, 1_900, 10_000), (Pace::Early, 190, 1_000)] {
+                assert_eq!(lingers(pace, below, gap).1, 0, "{gap:?}");
+                let (reads, lingers) = lingers(pace, above, gap);
+                assert!(lingers * 10 >= reads * 9 - 10, "{lingers} of {reads}, {gap:?}");
+            }
         }
+        assert_eq!(lingers(Pace::Never, 1_000_000, Duration::from_millis(1)).1, 0);
         assert_eq!(
-            lingers(1_000, Duration::from_millis(300)).1,
+            lingers(Pace::Late, 1_000, Duration::from_millis(300)).1,
             1,
             "a burst after silence is known at once, and known to be over at the next read"
         );
@@ -95,12 +126,14 @@ mod tests {
 
     #[test]
     fn a_burst_is_forgotten_after_its_window_and_cooled_once_after_a_second() {
-        let (mut pacer, begin) = (Pacer::default(), Instant::now());
+        let (mut pacer, begin) = (Pacer::new(Pace::Late), Instant::now());
         assert!(pacer.read(begin, 1_000).is_some());
         assert!(pacer.read(begin + Duration::from_millis(250), 1).is_none());
         assert!(!pacer.cooled(begin + Duration::from_millis(999)));
         assert_eq!(pacer.warm(begin + Duration::from_millis(400)), Some(Duration::from_millis(600)));
         assert!(pacer.cooled(begin + Duration::from_secs(1)));
         assert!(!pacer.cooled(begin + Duration::from_secs(2)));
+        let mut never = Pacer::new(Pace::Never);
+        assert!(never.read(begin, 1_000).is_none() && never.cooled(begin + Duration::from_secs(1)));
     }
 }

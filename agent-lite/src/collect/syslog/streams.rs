@@ -28,6 +28,7 @@ use super::Source;
 use super::intake;
 use super::intake::Intake;
 use super::intake::Origin;
+use super::pacer::Pace;
 use super::pacer::Pacer;
 use crate::counters::Loss;
 use crate::events::Event;
@@ -85,7 +86,7 @@ enum Read {
 impl Streams {
     pub(super) fn new(intake: Intake, connections: usize, idle: Duration) -> Self {
         Self {
-            desk: Mutex::new(Desk { chunk: Vec::new(), intake, pacer: Pacer::default() }),
+            desk: Mutex::new(Desk { chunk: Vec::new(), intake, pacer: Pacer::new(Pace::Late) }),
             permits: Arc::new(Semaphore::new(connections)),
             crowded: AtomicBool::new(false),
             unfinished: AtomicUsize::new(0),
@@ -137,7 +138,7 @@ impl Source {
         let source = Arc::clone(self);
         connections.spawn(async move {
             let _permit = permit;
-            let (framer, pacer, streams) = (Framer::default(), Pacer::default(), &source.streams);
+            let (framer, pacer, streams) = (Framer::default(), Pacer::new(Pace::Late), &source.streams);
             Connection { peer, framer, pacer, held: 0, streams }.serve(stream, &source.stop).await;
         });
     }

@@ -159,6 +159,27 @@ async fn a_queue_with_nothing_to_do_sleeps_and_an_open_segment_is_sealed_by_age(
     assert!(syncs <= 7, "{syncs}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn samples_of_counters_gather_six_times_as_long_as_other_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let (queue, _) = open(&settings(folder.path()));
+    let begun = tokio::time::Instant::now();
+    for table in [Table::Perf, Table::Syslog] {
+        queue.append(&table, &records([1])).unwrap();
+    }
+    let tending = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.tend().await }
+    });
+    for (table, seconds) in [(Table::Syslog, 5), (Table::Perf, 30)] {
+        let segment = queue.next().await;
+        let waited = begun.elapsed().as_secs();
+        assert!(*segment.table() == table && waited >= seconds && waited < seconds + 2, "{waited} s");
+        queue.remove(&segment);
+    }
+    tending.abort();
+}
+
 #[test]
 fn appends_during_a_sync_are_neither_lost_nor_said_to_be_on_the_disk() {
     let folder = tempfile::tempdir().unwrap();

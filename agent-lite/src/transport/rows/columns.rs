@@ -78,6 +78,11 @@ pub(super) fn write(
     if kind != Kind::Syslog {
         fields.time(names.time(), record.time(), names.fraction());
     }
+    // Azure Monitor puts the time of arrival for a `TimeGenerated` older than two days; this column keeps the real one.
+    let replaced = names == Names::LogsIngestion && kind != Kind::Syslog;
+    if replaced && !record.values().any(|(column, _)| column == Column::EventTime) {
+        fields.time("EventTime", record.time(), names.fraction());
+    }
     match kind {
         Kind::Syslog => write_syslog(names, agent, record, &mut fields),
         Kind::Perf => {

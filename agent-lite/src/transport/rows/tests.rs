@@ -113,6 +113,9 @@ fn columns(
         Table::Custom(_) => vec![("AgentId", id), ("Seq", sequence.into())],
     };
     row.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    if !collector {
+        row.entry("EventTime").or_insert_with(|| iso(time, collector).into());
+    }
     row.insert(
         if collector { "CollectionTime" } else { "TimeGenerated" }.into(),
         iso(time, collector).into(),
@@ -284,20 +287,20 @@ fn the_columns_are_those_of_the_tables() {
     );
     assert_eq!(
         json_row(form, "Perf", PERF),
-        json!({"TimeGenerated": time, "Computer": computer, "SourceSystem": "Linux", "ObjectName": "Logical Disk",
+        json!({"TimeGenerated": time, "EventTime": time, "Computer": computer, "SourceSystem": "Linux", "ObjectName": "Logical Disk",
                "InstanceName": "/", "CounterName": "% Used Space", "CounterValue": 72.0,
                "CounterPath": "\\\\vm \"1\"\\Logical Disk(/)\\% Used Space"})
     );
     assert_eq!(
         json_row(form, "Heartbeat", HEARTBEAT),
-        json!({"TimeGenerated": time, "Computer": computer, "SourceComputerId": id, "ComputerIP": "10.0.0.4",
+        json!({"TimeGenerated": time, "EventTime": time, "Computer": computer, "SourceComputerId": id, "ComputerIP": "10.0.0.4",
                "SourceSystem": "Linux", "OSType": "Linux", "OSName": "Debian", "OSMajorVersion": "12",
                "OSMinorVersion": "9", "Category": "Agent", "SCAgentChannel": "Direct",
                "ComputerPrivateIPs": ["10.0.0.4"], "Version": "0.1.0", "VMUUID": "u"})
     );
     assert_eq!(
         json_row(form, "App_CL", CUSTOM),
-        json!({"TimeGenerated": time, "Computer": computer, "AgentId": id, "Seq": 5_242_883,
+        json!({"TimeGenerated": time, "EventTime": time, "Computer": computer, "AgentId": id, "Seq": 5_242_883,
                "FilePath": "/var/log/app.log", "RawData": "line\n two"})
     );
     assert_eq!(

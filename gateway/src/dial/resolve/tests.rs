@@ -314,3 +314,26 @@ fn target(text: &str) -> HostPort {
 fn sockets(texts: &[&str]) -> Vec<SocketAddr> {
     texts.iter().map(|text| text.parse().expect("literal address")).collect()
 }
+
+#[tokio::test]
+async fn a_resolver_for_other_settings_knows_the_answers_of_the_same_servers_and_of_no_others() {
+    let answering = |address: &'static str| {
+        Server::start(move |asked| match asked.query.query_type() {
+            RecordType::A => asked.addresses(60, &[address]),
+            _ => asked.nothing(60),
+        })
+    };
+    let (server, other) = (answering("20.0.0.1").await, answering("20.0.0.2").await);
+    let first = Arc::new(server.resolver(PATIENT));
+    assert_eq!(first.resolve(&target(HOST)).await, Ok(sockets(&["20.0.0.1:443"])));
+    let mut settings = server.settings(PATIENT);
+    assert!(Arc::ptr_eq(&first, &first.renewed(&settings).expect("a resolver")), "nothing changed");
+    let fixed = FixedAddress { ip: IpAddr::from([20, 0, 0, 9]), port: None };
+    settings.hosts.insert("fixed.example".parse().expect("a name"), vec![fixed]);
+    let second = first.renewed(&settings).expect("a resolver");
+    assert_eq!(second.resolve(&target("fixed.example:443")).await, Ok(sockets(&["20.0.0.9:443"])));
+    assert_eq!(second.resolve(&target(HOST)).await, Ok(sockets(&["20.0.0.1:443"])));
+    assert_eq!(server.asked().len(), 2, "it was known");
+    let third = second.renewed(&other.settings(PATIENT)).expect("a resolver");
+    assert_eq!(third.resolve(&target(HOST)).await, Ok(sockets(&["20.0.0.2:443"])));
+}

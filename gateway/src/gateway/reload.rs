@@ -1,0 +1,231 @@
+//! Another configuration while the gateway runs: read, checked, tried, and put in force as a whole; or
+//! refused, and nothing is changed.
+//!
+//! ```text
+//! files -> read twice alike -> parse, users, must_allow and must_deny -> sandbox -> TLS, relays, resolver
+//!   a problem anywhere: refused, the configuration before stays in force
+//!   none: limits, then what listeners speak, then the snapshot that every new request takes
+//! ```
+
+mod candidate;
+mod files;
+mod said;
+mod settled;
+mod watch;
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::OnceLock;
+use std::sync::PoisonError;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+
+use self::candidate::Candidate;
+use self::files::Contents;
+use self::files::Stamps;
+use self::said::Said;
+pub(super) use self::settled::Listening;
+pub(super) use self::settled::Settled;
+pub(super) use self::watch::watch;
+use super::connections;
+use super::identities;
+use super::places::Places;
+use super::report_mode;
+use super::say_fewer;
+use crate::config::Config;
+use crate::config::Files;
+use crate::config::USUAL_PLACE;
+use crate::connect::Stations;
+use crate::listen::tls::Identity;
+use crate::observe::metrics::ReloadResult;
+use crate::policy::passwords::Verified;
+use crate::sandbox::Openings;
+use crate::sandbox::Sandbox;
+
+/// What became of a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// Whether another configuration is in force now.
+    pub outcome: ReloadResult,
+    /// Why it was refused, each as `FILE:LINE:COLUMN: problem`.
+    pub problems: Vec<String>,
+    /// What of the configuration in force waits for a restart.
+    pub waits: Vec<String>,
+}
+
+/// Whether what is written is what is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReloadState {
+    /// The configuration file; `None` while the built-in default is in force.
+    pub file: Option<PathBuf>,
+    /// Whether changed files are taken by themselves.
+    pub watch: bool,
+    /// When the configuration was last found right, in seconds since 1970.
+    pub last_success: u64,
+    /// What is wrong with the one that is written; empty while it is in force.
+    pub problems: Vec<String>,
+    /// What of the configuration in force waits for a restart.
+    pub waits: Vec<String>,
+}
+
+/// Puts another configuration in force.
+pub struct Reloader {
+    stations: Arc<Stations>,
+    places: Arc<Places>,
+    verified: Arc<Verified>,
+    settled: Settled,
+    sandbox: OnceLock<(Openings, Sandbox)>,
+    state: Mutex<ReloadState>,
+    seen: Mutex<Stamps>,
+    work: tokio::sync::Mutex<Work>,
+}
+
+/// What one reload leaves for the next. Held through a reload: one at a time.
+struct Work {
+    contents: Contents,
+    said: Said,
+}
+
+impl Reloader {
+    /// Begins with the configuration that the gateway was started with.
+    pub(super) fn new(
+        config: &Config,
+        stations: Arc<Stations>,
+        places: Arc<Places>,
+        verified: Arc<Verified>,
+        settled: Settled,
+    ) -> Self {
+        let files = files(config.file.as_deref());
+        let state = ReloadState {
+            file: config.file.clone(),
+            watch: config.reload.watch,
+            last_success: now(),
+            problems: Vec::new(),
+            waits: Vec::new(),
+        };
+        let work = Work { contents: Contents::of(&files.read), said: Said::default() };
+        Self {
+            stations,
+            places,
+            verified,
+            settled,
+            sandbox: OnceLock::new(),
+            state: Mutex::new(state),
+            seen: Mutex::new(Stamps::of(files.all())),
+            work: tokio::sync::Mutex::new(work),
+        }
+    }
+
+    /// Says what the sandbox around this process leaves open. Without it, everything is.
+    pub fn is_confined(&self, openings: Openings, sandbox: Sandbox) {
+        // It is closed once and never again.
+        let _ = self.sandbox.set((openings, sandbox));
+    }
+
+    /// Reads the configuration and every file it names anew and puts it in force, or says why not. `why`
+    /// stands in the record.
+    pub async fn reload(self: &Arc<Self>, why: &str) -> Outcome {
+        let mut work = self.work.lock().await;
+        let this = Arc::clone(self);
+        let before = work.contents.clone();
+        let read = spawn_blocking(move || Candidate::read(&this, &before)).await;
+        let candidate = match read {
+            Ok(Ok(candidate)) => candidate,
+            Ok(Err(problems)) => return self.refuse(&mut work, problems, why),
+            Err(error) => return self.refuse(&mut work, vec![error.to_string()], why),
+        };
+        let waits = self.settled.waits(&candidate.config);
+        let result = match candidate.is_other(&self.stations.live.load(), &work.contents) {
+            true => ReloadResult::Applied,
+            false => ReloadResult::Unchanged,
+        };
+        let summary = candidate.summary();
+        work.contents = candidate.contents.clone();
+        self.take(&candidate.config, &waits);
+        if result == ReloadResult::Applied {
+            self.put_in_force(candidate);
+        }
+        for identity in self.identities() {
+            identities::look_at(&identity).await;
+        }
+        self.stations.metrics.reload(result, waits.len());
+        let outcome = Outcome { outcome: result, problems: Vec::new(), waits };
+        work.said.say(&outcome, why, &summary);
+        outcome
+    }
+
+    /// Returns whether what is written is in force, and what waits for a restart.
+    pub fn state(&self) -> ReloadState {
+        lock(&self.state).clone()
+    }
+
+    /// Returns the TLS identities in use.
+    pub(super) fn identities(&self) -> Vec<Arc<Identity>> {
+        self.settled.listeners.iter().filter_map(|one| one.speaks.load().tls.clone()).collect()
+    }
+
+    fn refuse(&self, work: &mut Work, problems: Vec<String>, why: &str) -> Outcome {
+        let waits = {
+            let mut state = lock(&self.state);
+            state.problems.clone_from(&problems);
+            state.waits.clone()
+        };
+        self.stations.metrics.reload(ReloadResult::Refused, waits.len());
+        let outcome = Outcome { outcome: ReloadResult::Refused, problems, waits };
+        work.said.say(&outcome, why, "");
+        outcome
+    }
+
+    fn take(&self, config: &Config, waits: &[String]) {
+        let mut state = lock(&self.state);
+        state.file.clone_from(&config.file);
+        state.watch = config.reload.watch;
+        state.last_success = now();
+        state.problems.clear();
+        state.waits = waits.to_vec();
+    }
+
+    fn put_in_force(&self, candidate: Candidate) {
+        let Candidate { config, parts, speaks, own, .. } = candidate;
+        let (most, limits) = connections(&config);
+        self.stations.limits.change(limits);
+        if self.places.change(most) {
+            say_fewer(&config, most);
+        }
+        self.settled.speak(speaks);
+        self.stations.replace(parts.live(&config, own, Arc::clone(&self.verified)));
+        report_mode(&config, &self.stations.metrics);
+    }
+
+    fn is_watching(&self) -> bool {
+        lock(&self.state).watch
+    }
+
+    fn seen(&self) -> Stamps {
+        lock(&self.seen).clone()
+    }
+
+    /// Looks at the files before they are read, so that a later change is one.
+    fn look(&self, files: &Files) {
+        *lock(&self.seen) = Stamps::of(files.all());
+    }
+}
+
+/// Returns the configuration file, where it is or would be, and every file it names.
+fn files(file: Option<&Path>) -> Files {
+    Files::of(file.unwrap_or(Path::new(USUAL_PLACE)))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
