@@ -3,8 +3,11 @@
 //! It is apart from the proxy's listeners: nothing of it can be reached through a proxy port, and no
 //! proxying through it.
 
+mod ready;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +26,7 @@ use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 use tracing_appender::non_blocking::ErrorCounter;
@@ -46,8 +50,14 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Serves the listener until the task is dropped.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, tasks: TaskTracker) {
+    /// Serves the listener until the task is dropped, and open connections until `closing` is set: then they
+    /// end after the answer they are at.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: Arc<TcpListener>,
+        tasks: TaskTracker,
+        closing: CancellationToken,
+    ) {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -59,7 +69,7 @@ impl Admin {
                 warn!(event_id = events::CLIENT_NETWORK_DENIED.0, client = %peer, "admin listener: client is not listed in `from`");
                 continue;
             }
-            let this = Arc::clone(&self);
+            let (this, closing) = (Arc::clone(&self), closing.clone());
             tasks.spawn(async move {
                 let service = service_fn(move |request| {
                     let response = this.answer(&request);
@@ -69,8 +79,19 @@ impl Admin {
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD)
                     .serve_connection(TokioIo::new(stream), service);
-                // A scraper that breaks off comes again.
-                let _ = timeout(LIFE, connection).await;
+                let mut connection = pin!(connection);
+                let life = async {
+                    let ended = tokio::select! {
+                        ended = connection.as_mut() => Some(ended),
+                        () = closing.cancelled() => None,
+                    };
+                    if ended.is_none() {
+                        connection.as_mut().graceful_shutdown();
+                        // A scraper that breaks off comes again.
+                        let _ = connection.await;
+                    }
+                };
+                let _ = timeout(LIFE, life).await;
                 drop(place);
             });
         }
@@ -87,23 +108,43 @@ impl Admin {
         }
         match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
-            "/readyz" if self.stations.draining.is_cancelled() => {
-                text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned())
+            "/readyz" => self.readiness(request),
+            "/metrics" => {
+                // Draining shows in the gauge without a walk.
+                self.stations.readiness.snapshot();
+                self.metrics()
             }
-            "/readyz" => text(StatusCode::OK, "ready\n".to_owned()),
-            "/metrics" => match self.stations.metrics.text(self.dropped.as_ref()) {
-                Ok(metrics) => text(StatusCode::OK, metrics),
-                Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            },
             _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        match self.stations.metrics.text(self.dropped.as_ref()) {
+            Ok(metrics) => text(StatusCode::OK, metrics),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        }
+    }
+
+    fn readiness(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let snapshot = self.stations.readiness.snapshot();
+        let status = ready::status(&snapshot);
+        if !ready::is_json(request.uri().query(), request.headers()) {
+            return text(status, ready::text(&snapshot));
+        }
+        match serde_json::to_string(&snapshot) {
+            Ok(json) => answer(status, json, "application/json"),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
 }
 
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    answer(status, body, "text/plain; version=0.0.4; charset=utf-8")
+}
+
+fn answer(status: StatusCode, body: String, kind: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
-    let plain = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     response
 }

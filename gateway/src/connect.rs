@@ -5,9 +5,12 @@
 //! carries bytes, and ends with an [`Ending`], which has none. Each station takes the evidence of the one
 //! before it: no tunnel without a [`Permit`], no connection to an address that is not vetted.
 
+pub mod canary;
 mod identify;
 mod live;
 mod standing;
+pub mod surge;
+mod way;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,14 +27,17 @@ use tokio_util::sync::CancellationToken;
 pub use self::identify::PasswordWork;
 pub use self::live::Live;
 use self::standing::Standing;
+use self::surge::Gate;
+use self::way::Way;
 use crate::config::Tunnel;
-use crate::dial::direct;
 use crate::ending::Ending;
+use crate::listen::head::Seen;
 use crate::observe::access::Record;
 use crate::observe::access::RequestIds;
 use crate::observe::access::Route;
 use crate::observe::access::Traffic;
 use crate::observe::metrics::Metrics;
+use crate::observe::readiness::Readiness;
 use crate::observe::repeats::Repeats;
 use crate::parse::request::Connect;
 use crate::policy::destinations::Permit;
@@ -65,7 +71,11 @@ pub struct Stations {
     pub repeats: Repeats,
     /// Ids of requests.
     pub ids: RequestIds,
-    /// Set when no new work is taken.
+    /// Set-ups in progress and those that wait.
+    pub gate: Arc<Gate>,
+    /// What the canaries have shown.
+    pub readiness: Arc<Readiness>,
+    /// Set when readiness is red.
     pub draining: CancellationToken,
     /// Set when open tunnels are cut.
     pub cut: CancellationToken,
@@ -97,6 +107,8 @@ pub struct Sender<'a> {
     pub address: SocketAddr,
     /// Names in the client's certificate.
     pub certificate: &'a [String],
+    /// The connection's head, which is watched while the request waits for its turn.
+    pub head: &'a Seen,
 }
 
 /// Takes a request from identification to an open connection.
@@ -108,7 +120,8 @@ pub async fn admit(
 ) -> Result<Admitted, Refusal> {
     let from = sender.address;
     record.target = Some(request.target.clone());
-    if stations.draining.is_cancelled() {
+    // A connection that was accepted is served, even while the gateway drains; not when its tunnel would be cut.
+    if stations.cut.is_cancelled() {
         return Err(Refusal::Draining);
     }
     if request.via.iter().any(|via| stations.via.is_in(via)) {
@@ -121,42 +134,23 @@ pub async fn admit(
     let client = identify::identify(stations, &live.policy, request.authorization, sender, record).await?;
     record.user = client.user().cloned();
     record.role = Some(client.role().name.clone());
-    let slot = stations.limits.admit(ClientKey::of(&client, from.ip()), client.role())?;
+    let key = ClientKey::of(&client, from.ip());
+    let slot = stations.limits.admit(key.clone(), client.role())?;
     let permit = client.role().destinations.authorize(&request.target)?;
     record.rule = permit.rule().map(ToString::to_string);
     if let Some(reported) = permit.reported() {
         record.reported = Some(reported);
         stations.metrics.would_refuse(&client.role().name, reported);
     }
+    let _setup = stations.gate.enter(&key, permit.class().urgency(), sender.head).await?;
     let mut standing = Standing::new(client, from.ip(), request.target, reloads);
-    let (origin, origin_early) = reach(&live, &permit, &passed, record).await?;
+    let mut way = Way::default();
+    let opened = way::open(&live, &permit, &passed, &mut way).await;
+    (record.route, record.address) = (way.route, way.address);
+    let (origin, origin_early) = opened?;
     standing.dialled = record.address.filter(|_| record.route == Some(Route::Direct));
     standing.check(stations)?;
     Ok(Admitted { permit, tunnel: Arc::clone(&live.tunnel), origin, origin_early, standing, _slot: slot })
-}
-
-/// Connects to the target, through a relay or directly. What the origin sent already comes with it.
-async fn reach(
-    live: &Live,
-    permit: &Permit,
-    passed: &Passed,
-    record: &mut Record,
-) -> Result<(Stream, BytesMut), Refusal> {
-    let (limit, resolver, addresses) = (live.tunnel.connect, &live.resolver, &live.policy.addresses);
-    let relays = live.relays.as_ref();
-    if let Some(relays) = relays.filter(|_| !live.relay_settings.bypasses(permit.target().name())) {
-        record.route = Some(Route::Relay);
-        let relayed = relays.connect(permit.target(), passed, resolver, addresses, limit).await?;
-        record.address = Some(relayed.address);
-        return Ok((relayed.stream, relayed.early.into()));
-    }
-    record.route = Some(Route::Direct);
-    let found = resolver.resolve(permit.target()).await?;
-    let vetted = addresses.vet_all(&found)?;
-    record.address = vetted.first().map(|vetted| vetted.address());
-    let connected = direct::connect(&vetted, limit).await?;
-    record.address = Some(connected.address);
-    Ok((Stream::Plain(connected.stream), BytesMut::new()))
 }
 
 /// Carries an admitted tunnel to its end. `early` is what the client sent after its request head.

@@ -150,7 +150,7 @@ impl OneRequest {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, _no_body) = request.into_parts();
         let mut record = Record::new(self.stations.ids.next(), self.peer);
-        let sender = Sender { address: self.peer, certificate: &self.certificate };
+        let sender = Sender { address: self.peer, certificate: &self.certificate, head: &self.seen };
         let admitted = match self.read(&head) {
             Ok(connect) => connect::admit(&self.stations, connect, sender, &mut record).await,
             Err(refusal) => {
@@ -197,10 +197,11 @@ async fn request(stations: Arc<Stations>, stream: Stream, peer: SocketAddr, dead
         .max_buf_size(LARGEST_HEAD)
         .title_case_headers(true)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(Head::new(stream, seen)), service.clone());
+        .serve_connection(TokioIo::new(Head::new(stream, seen.clone())), service.clone());
     let served = tokio::select! {
         served = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(served),
         () = until_late(&service, deadline) => None,
+        () = seen.watch() => None,
     };
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner().into_inner();

@@ -69,10 +69,22 @@ events! {
     RELOAD_REFUSED = 131;
     /// A part of the configuration waits for a restart.
     RELOAD_WAITS = 132;
+    /// Somebody asked for a change through the control socket, or was refused there.
+    CONTROL = 135;
+    /// The listening sockets pass from one gateway to its successor, or come from systemd; or a hand-over failed.
+    HAND_OVER = 136;
     /// A role is in report mode: what it may not do is let through and reported.
     REPORT_MODE = 140;
     /// A CONNECT was carried in report mode that enforcing would refuse; `would_refuse` has the reason.
     WOULD_REFUSE = 141;
+    /// A canary fails: what it stands for cannot be reached from here.
+    CANARY_FAILED = 145;
+    /// A canary answers again.
+    CANARY_ANSWERS = 146;
+    /// Readiness has changed: `/readyz` turned red, or green again.
+    READINESS = 147;
+    /// More tunnels want to be set up at once than may wait for it.
+    SURGE = 148;
     /// Nothing can be reached until an operator acts; accepting is paused or a part is missing.
     DEGRADED = 300;
     /// An error of the gateway itself.

@@ -1,9 +1,14 @@
 //! The gateway as a whole: bind everything, accept, and end in order.
 
+mod accepting;
 mod build;
+mod canaries;
 mod identities;
+pub mod launcher;
 mod places;
 pub mod reload;
+mod running;
+mod service;
 
 use std::io;
 use std::net::IpAddr;
@@ -15,9 +20,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::interval;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::info;
 use tracing::warn;
 use tracing_appender::non_blocking::ErrorCounter;
@@ -27,22 +30,27 @@ use self::places::Places;
 use self::reload::Listening;
 use self::reload::Reloader;
 use self::reload::Settled;
+pub use self::running::Attendants;
 use crate::admin::Admin;
 use crate::config::Config;
 use crate::connect::PasswordWork;
 use crate::connect::Stations;
-use crate::connection;
+use crate::connect::surge::Gate;
 use crate::connection::Speaks;
 use crate::dial::relay::RelayError;
 use crate::dial::relay::Relays;
 use crate::dial::resolve::ResolverError;
 use crate::events;
 use crate::listen::descriptors;
+use crate::listen::inherited::InheritError;
+use crate::listen::inherited::Inherited;
+use crate::listen::inherited::Kind;
 use crate::listen::socket;
 use crate::listen::tls;
 use crate::listen::tls::Identity;
 use crate::observe::access::RequestIds;
 use crate::observe::metrics::Metrics;
+use crate::observe::readiness::Readiness;
 use crate::observe::repeats::Repeats;
 use crate::policy::limits;
 use crate::policy::limits::Limits;
@@ -57,8 +65,9 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// A gateway whose listeners are bound.
 pub struct Gateway {
     stations: Arc<Stations>,
-    listeners: Vec<Bound>,
-    admin: Option<(TcpListener, Arc<Admin>)>,
+    listeners: Vec<Arc<Bound>>,
+    admin: Option<(Arc<TcpListener>, Arc<Admin>)>,
+    admin_asked: Option<SocketAddr>,
     places: Arc<Places>,
     reloader: Arc<Reloader>,
 }
@@ -66,6 +75,8 @@ pub struct Gateway {
 struct Bound {
     listener: TcpListener,
     address: SocketAddr,
+    /// As configured: the port may be 0.
+    asked: SocketAddr,
     speaks: Arc<ArcSwap<Speaks>>,
 }
 
@@ -80,6 +91,9 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// A listening socket that was passed and cannot be used.
+    #[error(transparent)]
+    Inherited(#[from] InheritError),
     /// A TLS identity that cannot be used.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -110,8 +124,13 @@ pub fn prepare(config: &Config) -> Result<Vec<Speaks>, StartError> {
 }
 
 impl Gateway {
-    /// Binds every listener, or none: on an error all are closed again.
-    pub fn bind(config: &Config, dropped: Option<ErrorCounter>) -> Result<Self, StartError> {
+    /// Takes every listening socket that is passed, and binds every other, or none: on an error all are closed
+    /// again. Nothing is accepted yet.
+    pub fn bind(
+        config: &Config,
+        mut inherited: Inherited,
+        dropped: Option<ErrorCounter>,
+    ) -> Result<Self, StartError> {
         let speaks = prepare(config)?;
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(StartError::Random)?;
@@ -120,40 +139,54 @@ impl Gateway {
         let parts = Parts::new(config, via.clone())?;
         let (mut listeners, mut listening) = (Vec::new(), Vec::new());
         for (written, speaks) in config.listeners.iter().zip(speaks) {
-            let (listener, address) = bind(written.address)?;
+            let asked = written.address;
+            let (listener, address) = bind(Kind::Proxy, asked, &mut inherited)?;
             let speaks = Arc::new(ArcSwap::from_pointee(speaks));
-            listening.push(Listening { written: written.address, speaks: Arc::clone(&speaks) });
-            listeners.push(Bound { listener, address, speaks });
+            listening.push(Listening { written: asked, speaks: Arc::clone(&speaks) });
+            listeners.push(Arc::new(Bound { listener, address, asked, speaks }));
         }
-        let admin = config.admin.as_ref().map(|admin| bind(admin.address)).transpose()?;
+        let admin_asked = config.admin.as_ref().map(|admin| admin.address);
+        let admin = admin_asked.map(|asked| bind(Kind::Admin, asked, &mut inherited)).transpose()?;
+        for address in inherited.finish()? {
+            info!(event_id = events::HAND_OVER.0, %address, "hand-over: the configuration has no listener here any more");
+        }
         let mut bound: Vec<SocketAddr> = listeners.iter().map(|bound| bound.address).collect();
         bound.extend(admin.as_ref().map(|(_, address)| *address));
         let own = own_addresses(&bound).map_err(StartError::Interfaces)?;
         let (connections, limits) = connections(config);
         say_fewer(config, connections);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let metrics = Arc::new(Metrics::new()?);
+        let draining = CancellationToken::new();
+        let readiness = Readiness::new(
+            config.readiness.clone(),
+            config.canaries.clone(),
+            Arc::clone(&metrics),
+            draining.clone(),
+        );
         let stations = Arc::new(Stations {
             live: ArcSwap::from_pointee(parts.live(config, own, Arc::clone(&verified))),
             reloads: watch::Sender::new(()),
             limits: Arc::new(Limits::new(limits)),
             passwords: PasswordWork::new(processors),
-            metrics: Arc::new(Metrics::new()?),
+            gate: Arc::new(Gate::new(config.surge, Arc::clone(&metrics))),
+            readiness: Arc::new(readiness),
+            metrics,
             via,
             repeats: Repeats::default(),
             ids: RequestIds::default(),
-            draining: CancellationToken::new(),
+            draining,
             cut: CancellationToken::new(),
         });
         report_mode(config, &stations.metrics);
-        let admin = admin
-            .map(|(listener, _)| (listener, Arc::new(Admin { stations: Arc::clone(&stations), dropped })));
+        let admin = admin.map(|(listener, _)| {
+            (Arc::new(listener), Arc::new(Admin { stations: Arc::clone(&stations), dropped }))
+        });
         let places = Arc::new(Places::new(connections));
         let settled = Settled::new(config, listening, bound);
         let (all, free) = (Arc::clone(&stations), Arc::clone(&places));
         let reloader = Arc::new(Reloader::new(config, all, free, verified, settled));
-        let gateway = Self { stations, listeners, admin, places, reloader };
-        gateway.say_where();
-        Ok(gateway)
+        Ok(Self { stations, listeners, admin, admin_asked, places, reloader })
     }
 
     /// Returns what puts another configuration in force.
@@ -178,68 +211,6 @@ impl Gateway {
                 metrics = format!("http://{}/metrics", reachable(address)), "listening"
             );
         }
-    }
-
-    /// Runs until `stop` is cancelled; then takes no new work, and ends when every tunnel has, or
-    /// cuts them when the drain time is over or `cut` is cancelled. Returns how many were cut.
-    pub async fn run(self, stop: CancellationToken, cut: CancellationToken) -> u32 {
-        let (clients, service) = (TaskTracker::new(), TaskTracker::new());
-        let refreshing = tokio::spawn(identities::keep_fresh(Arc::clone(&self.reloader)));
-        let watching = tokio::spawn(reload::watch(self.reloader));
-        let accepting: Vec<_> = self
-            .listeners
-            .into_iter()
-            .map(|bound| {
-                tokio::spawn(accept(
-                    bound,
-                    Arc::clone(&self.stations),
-                    Arc::clone(&self.places),
-                    clients.clone(),
-                ))
-            })
-            .collect();
-        let admin = self.admin.map(|(listener, admin)| tokio::spawn(admin.serve(listener, service)));
-        let sweeping = tokio::spawn(sweep(Arc::clone(&self.stations)));
-        let looking_up = tokio::spawn(refresh(Arc::clone(&self.stations)));
-        stop.cancelled().await;
-        self.stations.draining.cancel();
-        for task in accepting {
-            task.abort();
-            // An aborted task is what was asked for; its listener is closed when this returns.
-            let _ = task.await;
-        }
-        let open = self.stations.limits.tunnels();
-        info!(
-            event_id = events::DRAINING.0,
-            tunnels = open,
-            "draining: no new connections; waiting for open tunnels"
-        );
-        clients.close();
-        let drain = self.stations.live.load().tunnel.drain;
-        let ended = tokio::select! {
-            ended = timeout(drain, clients.wait()) => ended.is_ok(),
-            () = cut.cancelled() => false,
-        };
-        let left = if ended { 0 } else { self.stations.limits.tunnels() };
-        if !ended {
-            warn!(
-                event_id = events::DRAINING.0,
-                tunnels = left,
-                "the drain time is over: cutting the tunnels that are left"
-            );
-            self.stations.cut.cancel();
-            // What neither ended nor was a tunnel (a head, a look-up) has deadlines; it is not waited for.
-            let _ = timeout(Duration::from_secs(1), clients.wait()).await;
-        }
-        sweeping.abort();
-        looking_up.abort();
-        refreshing.abort();
-        watching.abort();
-        if let Some(admin) = admin {
-            admin.abort();
-        }
-        info!(event_id = events::STOPPED.0, cut = left, "stopped");
-        left
     }
 }
 
@@ -286,9 +257,20 @@ pub fn relays(config: &Config, via: Via) -> Result<Option<Relays>, StartError> {
     Ok(Some(Relays::new(&config.relay, via)?))
 }
 
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn bind(
+    kind: Kind,
+    address: SocketAddr,
+    inherited: &mut Inherited,
+) -> Result<(TcpListener, SocketAddr), StartError> {
     let fail = |error| StartError::Listen { address, error };
-    let listener = socket::bind(address).map_err(fail)?;
+    let listener = match inherited.take(kind, address) {
+        Some((listener, giver)) => {
+            info!(event_id = events::HAND_OVER.0, %address, "listening socket from {giver}");
+            TcpListener::from_std(listener)
+        }
+        None => socket::bind(address),
+    };
+    let listener = listener.map_err(fail)?;
     let address = listener.local_addr().map_err(fail)?;
     Ok((listener, address))
 }
@@ -316,19 +298,6 @@ pub fn own_addresses(bound: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
         }
     });
     Ok(own.collect())
-}
-
-async fn accept(bound: Bound, stations: Arc<Stations>, places: Arc<Places>, tasks: TaskTracker) {
-    loop {
-        let Some(place) = places.take().await else { return };
-        let (socket, peer) = socket::accept(&bound.listener).await;
-        let (stations, speaks) = (Arc::clone(&stations), bound.speaks.load_full());
-        let head = stations.live.load().head_timeout;
-        tasks.spawn(async move {
-            connection::serve(stations, speaks, socket, peer, head).await;
-            drop(place);
-        });
-    }
 }
 
 /// Asks again, for ever, for names that were used and are about to expire.

@@ -1,7 +1,7 @@
 //! The forwarding gateway, as a library for its program and its benches.
 //!
 //! Start reading at [`connect`]: one CONNECT, station by station. Floors, top down: `cli`, then
-//! [`gateway`], [`connection`] and [`admin`], [`connect`], then [`listen`], [`dial`] and [`tunnel`],
+//! [`gateway`], [`connection`], [`admin`] and [`control`], [`connect`], then [`listen`], [`dial`] and [`tunnel`],
 //! then [`config`] and [`observe`], then [`policy`] and [`parse`], and [`refusal`] and [`events`] at
 //! the bottom. Imports run down only; `tests/floor_plan.rs` keeps it so.
 
@@ -12,6 +12,7 @@ pub mod answer;
 pub mod config;
 pub mod connect;
 pub mod connection;
+pub mod control;
 pub mod crypto;
 pub mod dial;
 pub mod ending;

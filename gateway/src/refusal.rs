@@ -99,6 +99,12 @@ pub enum Refusal {
     /// The gateway holds as many tunnels as it may.
     #[error("the gateway holds as many tunnels as it may")]
     GatewayTunnels,
+    /// More tunnels want to be set up than may wait for it.
+    #[error("too many tunnels are being set up")]
+    SetupBusy {
+        /// When the client should come again; another time for each.
+        retry_after: Duration,
+    },
     /// The gateway is draining.
     #[error("the gateway is draining")]
     Draining,
@@ -243,6 +249,7 @@ impl Refusal {
             Self::RoleTunnels            => (503, "role_tunnels", events::LIMIT, Warn, Gateway, "connection_limit_reached"),
             Self::AddressConnections     => (429, "address_connections", events::LIMIT, Warn, Client, "connection_limit_reached"),
             Self::GatewayTunnels         => (503, "gateway_tunnels", events::LIMIT, Error, Gateway, "connection_limit_reached"),
+            Self::SetupBusy { .. }       => (503, "setup_busy", events::SURGE, Warn, Gateway, "connection_limit_reached"),
             Self::Draining               => (503, "draining", events::DRAINING, Info, Gateway, "connection_limit_reached"),
             Self::NameNotFound           => (502, "name_not_found", events::NAME_FAILED, Warn, Network, "dns_error"),
             Self::NameFailed             => (502, "name_failed", events::NAME_FAILED, Error, Network, "dns_error"),
@@ -263,10 +270,21 @@ impl Refusal {
         Row { status, reason, event, level, fault, proxy_error }
     }
 
+    /// Returns the text for the operator: the client's, and what the client is not told.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::AddressForbidden { address, range } => format!("{self}: {address} ({range})"),
+            Self::SelfConnection { address } => format!("{self}: {address}"),
+            _ => self.to_string(),
+        }
+    }
+
     /// Returns how long a client should wait, for the refusals that pass by themselves.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::FailedLogins { retry_after } | Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::FailedLogins { retry_after }
+            | Self::RateLimited { retry_after }
+            | Self::SetupBusy { retry_after } => Some(*retry_after),
             Self::PasswordWorkBusy
             | Self::GatewayTunnels
             | Self::RoleTunnels
@@ -308,6 +326,7 @@ impl Refusal {
             Self::RoleTunnels,
             Self::AddressConnections,
             Self::GatewayTunnels,
+            Self::SetupBusy { retry_after },
             Self::Draining,
             Self::NameNotFound,
             Self::NameFailed,

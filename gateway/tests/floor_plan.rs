@@ -19,7 +19,7 @@ use plan::long_files;
 const FLOORS: [&[&str]; 8] = [
     &["cli"],
     &["gateway"],
-    &["connection", "admin"],
+    &["connection", "admin", "control"],
     &["connect"],
     &["listen", "dial", "tunnel", "answer", "sandbox"],
     &["config", "observe", "stream"],

@@ -37,11 +37,15 @@ fn every_value_of_the_reference_is_the_default() {
     let Config {
         listeners,
         admin,
+        control,
         dns,
         relay,
         allow,
         tunnel,
         limits,
+        surge,
+        readiness,
+        canaries: _,
         connections,
         head_timeout,
         sandbox,
@@ -52,11 +56,14 @@ fn every_value_of_the_reference_is_the_default() {
     } = &written;
     same("listener", listeners, &built_in.listeners);
     same("admin", admin, &built_in.admin);
+    same("control", control, &built_in.control);
     same("dns", dns, &built_in.dns);
     same("relay", relay, &built_in.relay);
     same("addresses", allow, &built_in.allow);
     same("tunnel", tunnel, &built_in.tunnel);
     same("limits", limits, &built_in.limits);
+    same("limits", surge, &built_in.surge);
+    same("readiness", readiness, &built_in.readiness);
     same("limits", connections, &built_in.connections);
     same("limits", head_timeout, &built_in.head_timeout);
     same("sandbox", sandbox, &built_in.sandbox);

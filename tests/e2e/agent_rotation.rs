@@ -186,7 +186,7 @@ async fn thirty_rotations_under_load_lose_and_double_nothing_and_tear_no_record_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_that_a_rename_cuts_is_joined_although_the_file_was_truncated_before() {
-    let mut trial = Trial::new(1).await;
+    let trial = Trial::new(1).await;
     let source = "[source.files.app]\npaths = [\"{logs}/app.log\"]\ntable = \"App_CL\"\nlook = \"200ms\"\nflush_after = \"30s\"\n\
         from = \"beginning\"\nrecord = \"YYYY-MM-DD HH:MM:SS\"\n";
     trial.configure(&[(By::Token, "")], &format!("{QUICK}{source}"));

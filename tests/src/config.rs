@@ -5,12 +5,14 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// Sections a test need not write. Each counts only when the test's own text does not have it.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 8] = [
     ("[[listener]]", "address = \"127.0.0.1:0\""),
     ("[admin]", "address = \"127.0.0.1:0\""),
+    ("[control]", "socket = \"control.sock\""),
     ("[addresses]", "allow = [\"127.0.0.0/8\"]"),
     ("[tunnel]", "hello = \"20s\"\nidle = \"120s\"\nconnect = \"20s\"\ndrain = \"30s\""),
     ("[limits]", "connects_per_second = 10000\nburst = 10000\nhead_timeout = \"20s\""),
+    ("[readiness]", "interval = \"0s\""),
     ("[log]", "format = \"json\""),
 ];
 

@@ -8,9 +8,11 @@ use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Output;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::Child;
@@ -30,7 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A running gateway. Dropping it kills the process, and tells what it said when the test panics.
 pub struct Gateway {
     child: Child,
-    folder: TempDir,
+    folder: Arc<TempDir>,
     log: Log,
     errors: Log,
     proxies: Vec<SocketAddr>,
@@ -50,11 +52,38 @@ impl Gateway {
         Self::start_by(shell, config).await
     }
 
+    /// Starts the program as systemd does: with a socket for notifications in its folder, `notify.sock`, and a
+    /// watchdog of this many microseconds.
+    pub async fn start_by_systemd(notifications: &Path, watchdog: u64, config: &Config) -> Self {
+        let mut shell = tokio::process::Command::new("sh");
+        let script = "WATCHDOG_PID=$$; export WATCHDOG_PID; exec \"$0\" \"$@\"";
+        shell.args(["-c", script]).arg(program());
+        shell.env("NOTIFY_SOCKET", notifications).env("WATCHDOG_USEC", watchdog.to_string());
+        Self::start_by(shell, config).await
+    }
+
+    /// Starts this copy of the program.
+    pub async fn start_copy(copy: &Path, config: &Config) -> Self {
+        Self::start_by(tokio::process::Command::new(copy), config).await
+    }
+
     async fn start_by(mut command: tokio::process::Command, config: &Config) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         command.arg("--config").arg(config.write(folder.path()));
-        let mut gateway = Self::launch(command, folder);
-        let (proxies, admin) = config.listeners();
+        Self::launch(command, Arc::new(folder)).bound(config.listeners()).await
+    }
+
+    /// Starts another program in the same folder, with these arguments after `--config FILE`, and waits until
+    /// it has as many listeners.
+    pub async fn another(&self, arguments: &[&str]) -> Self {
+        let mut command = tokio::process::Command::new(program());
+        command.arg("--config").arg(self.folder().join("gateway.toml")).args(arguments);
+        let listeners = (self.proxies.len(), self.admin.is_some());
+        Self::launch(command, Arc::clone(&self.folder)).bound(listeners).await
+    }
+
+    async fn bound(self, (proxies, admin): (usize, bool)) -> Self {
+        let mut gateway = self;
         (gateway.proxies, gateway.admin) = gateway
             .log
             .wait_for("all listeners are bound", |log| {
@@ -69,10 +98,10 @@ impl Gateway {
     pub fn spawn(arguments: &[&OsStr], folder: TempDir) -> Self {
         let mut command = tokio::process::Command::new(program());
         command.args(arguments);
-        Self::launch(command, folder)
+        Self::launch(command, Arc::new(folder))
     }
 
-    fn launch(mut command: tokio::process::Command, folder: TempDir) -> Self {
+    fn launch(mut command: tokio::process::Command, folder: Arc<TempDir>) -> Self {
         let mut child = command
             .current_dir(folder.path())
             .stdin(Stdio::null())
@@ -205,10 +234,36 @@ impl Gateway {
         self.signal("HUP");
     }
 
-    fn signal(&self, name: &str) {
-        let (kill, pid) = (format!("kill -{name} \"$0\""), self.pid().to_string());
-        let sent = Command::new("sh").args(["-c", &kill, &pid]).status().expect("a shell");
-        assert!(sent.success(), "no signal could be sent");
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        send(name, self.pid());
+    }
+
+    /// Returns where its control socket is.
+    pub fn control(&self) -> PathBuf {
+        self.folder().join("control.sock")
+    }
+
+    /// Runs one of the program's commands with the gateway's configuration to its end.
+    pub async fn command(&self, arguments: &[&str]) -> Output {
+        let config = self.folder().join("gateway.toml");
+        let before = ["--config".as_ref(), config.as_os_str()].into_iter();
+        let all: Vec<&OsStr> = before.chain(arguments.iter().map(OsStr::new)).collect();
+        run_to_end(&all, self.folder()).await
+    }
+
+    /// Returns what `status --json` says.
+    pub async fn status(&self) -> Value {
+        let output = self.command(&["status", "--json"]).await;
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// Returns the processes that its launcher started; they write to the same output.
+    pub fn successors(&self) -> Vec<u32> {
+        let started = |record: &Record| record.is("message", "hand-over: a successor is started");
+        let records = self.log.records().into_iter().filter(started);
+        records.map(|record| record.text("pid").parse().expect("a process")).collect()
     }
 
     /// Waits for the end of the process.
@@ -218,8 +273,21 @@ impl Gateway {
     }
 }
 
+/// Sends a signal to a process of this test.
+pub fn send(signal: &str, pid: u32) {
+    let script = format!("kill -{signal} \"$0\"");
+    let sent = Command::new("sh").args(["-c", &script, &pid.to_string()]).status().expect("a shell");
+    assert!(sent.success(), "SIG{signal} could not be sent");
+}
+
 impl Drop for Gateway {
     fn drop(&mut self) {
+        for successor in self.successors() {
+            // Most have ended.
+            let mut kill = Command::new("sh");
+            kill.args(["-c", "kill -KILL \"$0\"", &successor.to_string()]).stderr(Stdio::null());
+            let _ = kill.status();
+        }
         if std::thread::panicking() {
             println!("--- the gateway said:\n{}\n---", self.everything_said());
         }

@@ -47,6 +47,11 @@ impl RawOrigin {
         stream
     }
 
+    /// Waits for the next connection for as long as it takes.
+    pub async fn take(&self) -> std::io::Result<TcpStream> {
+        Ok(self.listener.accept().await?.0)
+    }
+
     /// Returns whether a connection was waiting, and takes it.
     pub async fn is_called(&self) -> bool {
         time::timeout(A_LOOK, self.listener.accept()).await.is_ok()

@@ -9,7 +9,6 @@ use la_gateway::gateway::relays;
 use la_gateway::policy::via::Via;
 
 use super::EX_CONFIG;
-use super::run::policy;
 
 /// Reads everything a start would read, binds nothing, and says what the policy is.
 #[expect(clippy::print_stdout, reason = "the command's result")]
@@ -22,7 +21,7 @@ pub(super) fn check(config: Config) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(EX_CONFIG));
     }
     println!("the configuration is right");
-    println!("policy: {}", policy(&config));
+    println!("policy: {}", config.policy());
     for summary in config.roles.reporting() {
         println!(
             "warning: role {} is in report mode: it may go to any host on port 443, and what enforcing would refuse is \

@@ -84,7 +84,7 @@ fn list(config: &Config, role: Option<&str>, json: bool) -> anyhow::Result<ExitC
     for summary in
         config.roles.all.iter().filter(|summary| role.is_none_or(|role| *summary.role.name == *role))
     {
-        for rule in summary.role.destinations.iter() {
+        for rule in summary.role.destinations.each() {
             if let Origin::Configuration(place) = &rule.origin {
                 listed.push(Listed { role: &summary.role.name, host: rule.pattern.to_string(), place });
             }

@@ -2,6 +2,7 @@
 
 mod bundles;
 mod check;
+mod control;
 mod document;
 mod explain;
 mod hosts;
@@ -41,7 +42,16 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the gateway (the default)
-    Run,
+    Run(run::Arguments),
+    /// Say how the running gateway is
+    Status(control::Status),
+    /// Let the running gateway read its configuration anew
+    Reload(control::Reload),
+    /// Let the running gateway take no new work, and end when its tunnels have
+    Drain(control::Place),
+    /// Start successors of a gateway (for its own use)
+    #[command(hide = true)]
+    Launcher(control::Launcher),
     /// Read the configuration and every file it names; report every problem
     Check,
     /// Say what would become of a CONNECT, station by station
@@ -79,8 +89,12 @@ enum Command {
 /// Reads the arguments and runs the command.
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.command.unwrap_or(Command::Run) {
-        Command::Run => with_config(arguments.config, run::run),
+    match arguments.command.unwrap_or(Command::Run(run::Arguments::default())) {
+        Command::Run(what) => with_config(arguments.config, |config| run::run(config, &what)),
+        Command::Status(what) => exit_code(control::status(arguments.config.as_deref(), &what)),
+        Command::Reload(at) => exit_code(control::reload(arguments.config.as_deref(), &at)),
+        Command::Drain(at) => exit_code(control::drain(arguments.config.as_deref(), &at)),
+        Command::Launcher(what) => exit_code(control::launcher(what)),
         Command::Check => with_config(arguments.config, check::check),
         Command::Explain(what) => with_config(arguments.config, |config| explain::explain(&config, &what)),
         Command::Pair(what) => with_config(arguments.config, |config| pair::pair(&config, &what)),

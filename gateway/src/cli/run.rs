@@ -1,74 +1,160 @@
 //! `la-gateway run`.
 
+use std::convert::Infallible;
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use anyhow::bail;
 use la_gateway::config::Config;
+use la_gateway::config::ControlSocket;
+use la_gateway::config::USUAL_CONTROL_SOCKET;
+use la_gateway::control::MOST_ORDERS;
+use la_gateway::control::Order;
+use la_gateway::control::socket;
+use la_gateway::control::socket::Placed;
+use la_gateway::control::successor::Predecessor;
 use la_gateway::events;
+use la_gateway::gateway::Attendants;
 use la_gateway::gateway::Gateway;
 use la_gateway::gateway::StartError;
+use la_gateway::gateway::launcher::Launcher;
+use la_gateway::listen::inherited::Inherited;
 use la_gateway::observe::log;
-use la_gateway::policy::destinations::Mode;
 use la_gateway::sandbox;
 use la_gateway::sandbox::Openings;
 use la_gateway::sandbox::RulesetError;
 use la_gateway::sandbox::Sandbox;
+use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 use tracing::error;
 use tracing::info;
 use tracing::warn;
 
 use super::EX_CONFIG;
-use super::count;
+
+/// Arguments of `run`.
+#[derive(clap::Args, Default)]
+pub(super) struct Arguments {
+    /// Take the listening sockets over from the gateway that runs, which then drains. Without a value: the one
+    /// on the control socket of the configuration
+    #[arg(long, value_name = "SOCKET", num_args = 0..=1, require_equals = true)]
+    take_over: Option<Option<PathBuf>>,
+}
+
+/// What must be there before the sandbox closes: it forbids all of it.
+struct Prepared {
+    inherited: Inherited,
+    predecessor: Option<Predecessor>,
+    control: Option<Placed>,
+    /// What is missing, and why.
+    notes: Vec<String>,
+    launcher: Option<Launcher>,
+}
+
+impl Prepared {
+    fn new(config: &Config, what: &Arguments) -> anyhow::Result<Self> {
+        let mut inherited = Inherited::of_systemd()?;
+        let from = what.take_over.as_ref().map(|named| match named {
+            Some(named) => Ok(named.clone()),
+            None => control_socket(&config.control),
+        });
+        let predecessor = from
+            .transpose()?
+            .map(|from| Predecessor::ask(&from, &mut inherited))
+            .transpose()
+            .context("nothing is taken over")?;
+        let (control, none) = socket::open(&config.control, &mut inherited)?;
+        let mut notes: Vec<String> = none
+            .map(|why| format!("no control socket, so no `status`, `reload`, `drain` and SIGUSR2: {why}"))
+            .into_iter()
+            .collect();
+        let launcher = control.as_ref().map(|(_, path)| Launcher::start(config.file.as_deref(), path));
+        let launcher = launcher.transpose().unwrap_or_else(|error| {
+            notes.push(format!("no launcher, so no SIGUSR2: {error}"));
+            None
+        });
+        Ok(Self { inherited, predecessor, control, notes, launcher })
+    }
+}
+
+/// Returns where the control socket of a configuration is.
+pub(super) fn control_socket(configured: &ControlSocket) -> anyhow::Result<PathBuf> {
+    match configured {
+        ControlSocket::At(path) => Ok(path.clone()),
+        ControlSocket::Usual => Ok(PathBuf::from(USUAL_CONTROL_SOCKET)),
+        ControlSocket::Off => bail!("`[control] socket` is \"off\"; name a place there, or the socket here"),
+    }
+}
 
 /// Runs the gateway until it is told to stop.
-pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: Config, what: &Arguments) -> anyhow::Result<ExitCode> {
+    let prepared = Prepared::new(&config, what)?;
     let openings = Openings::of(&config);
     let sandbox = config.sandbox.then(|| sandbox::close(&openings));
     let in_force = sandbox.as_ref().and_then(|closed| closed.as_ref().ok()).copied();
     let writer = log::start(config.log);
     say(sandbox);
+    prepared.notes.iter().for_each(|note| info!(event_id = events::INFORMATION.0, "{note}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         // Before anything says that the gateway is there: who is told may end it at once.
-        let mut terminate = signal(SignalKind::terminate()).context("cannot receive signals")?;
-        let mut hang_up = signal(SignalKind::hangup()).context("cannot receive signals")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot receive signals")?;
-        let gateway = match Gateway::bind(&config, Some(writer.dropped())) {
+        let signals = Signals::new().context("cannot receive signals")?;
+        let gateway = match Gateway::bind(&config, prepared.inherited, Some(writer.dropped())) {
             Ok(gateway) => gateway,
             Err(error) => return Ok(not_started(&error)),
         };
-        let reloader = gateway.reloader();
         if let Some(sandbox) = in_force {
-            reloader.is_confined(openings, sandbox);
+            gateway.reloader().is_confined(openings, sandbox);
         }
-        // Apart, so that a reload never keeps a signal to end waiting.
-        let reloading = tokio::spawn(async move {
-            while hang_up.recv().await.is_some() {
-                reloader.reload("SIGHUP").await;
-            }
-        });
-        info!(event_id = events::POLICY.0, "policy: {}", policy(&config));
-        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-        let mut running = std::pin::pin!(gateway.run(stop.clone(), cut.clone()));
-        loop {
-            tokio::select! {
-                _ = &mut running => {
-                    reloading.abort();
-                    return Ok(ExitCode::SUCCESS);
-                }
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            // The first signal drains, the second cuts.
-            if stop.is_cancelled() {
-                cut.cancel();
-            }
-            stop.cancel();
+        info!(event_id = events::POLICY.0, "policy: {}", config.policy());
+        let (orders, inbox) = mpsc::channel(MOST_ORDERS);
+        let attendants = Attendants {
+            control: prepared.control,
+            launcher: prepared.launcher,
+            predecessor: prepared.predecessor,
+            orders: (orders.clone(), inbox),
+        };
+        tokio::select! {
+            ended = gateway.run(attendants) => ended.map(|_| ExitCode::SUCCESS).context("nothing is taken over"),
+            never = signals.become_orders(orders) => match never {},
         }
     })
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    upgrade: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    async fn become_orders(mut self, orders: mpsc::Sender<Order>) -> Infallible {
+        loop {
+            let order = tokio::select! {
+                _ = self.terminate.recv() => Order::Terminate,
+                _ = self.interrupt.recv() => Order::Terminate,
+                _ = self.hang_up.recv() => Order::Reload("SIGHUP", None),
+                _ = self.upgrade.recv() => Order::Upgrade,
+            };
+            if orders.send(order).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
 }
 
 fn say(sandbox: Option<Result<Sandbox, RulesetError>>) {
@@ -92,36 +178,9 @@ fn not_started(error: &StartError) -> ExitCode {
     match error {
         StartError::Tls(_) | StartError::Relay(_) | StartError::Resolver(_) => ExitCode::from(EX_CONFIG),
         StartError::Listen { .. }
+        | StartError::Inherited(_)
         | StartError::Interfaces(_)
         | StartError::Random(_)
         | StartError::Metrics(_) => ExitCode::FAILURE,
     }
-}
-
-/// Says in one line who may go where.
-pub(super) fn policy(config: &Config) -> String {
-    let roles = config.roles.all.iter().map(|summary| {
-        let mut who: Vec<String> = summary.anonymous_from.iter().map(ToString::to_string).collect();
-        if summary.users > 0 {
-            who.push(count(summary.users, "user"));
-        }
-        if summary.certificates > 0 {
-            who.push(count(summary.certificates, "certificate"));
-        }
-        format!(
-            "role {} ({}) may reach {} in {}: {}",
-            summary.role.name,
-            if who.is_empty() { "nobody".to_owned() } else { who.join(", ") },
-            if summary.bundles.is_empty() { "no bundle".to_owned() } else { summary.bundles.join(", ") },
-            summary.cloud,
-            match summary.mode() {
-                Mode::Enforce => count(summary.role.destinations.rules(), "host rule"),
-                Mode::Report =>
-                    format!("{}, report mode", count(summary.role.destinations.rules(), "host rule")),
-            },
-        )
-    });
-    let source =
-        config.file.as_ref().map_or("built-in default".to_owned(), |file| file.display().to_string());
-    format!("{}; port 443 only ({source})", roles.collect::<Vec<_>>().join("; "))
 }

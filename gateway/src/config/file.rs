@@ -30,6 +30,7 @@ use crate::policy::accounts::PercentEncoded;
 use crate::policy::destinations::Mode;
 use crate::policy::expectations::Expectation;
 use crate::policy::pattern::Pattern;
+use crate::policy::readiness::RedWhen;
 
 type Duration = Parsed<Span>;
 
@@ -46,6 +47,7 @@ fn number(number: u32) -> NonZeroU32 {
 pub(super) struct File {
     pub(super) listener: Vec<Spanned<Listener>>,
     pub(super) admin: Option<Spanned<Admin>>,
+    pub(super) control: Control,
     pub(super) dns: Dns,
     pub(super) relay: Option<Spanned<Relay>>,
     pub(super) addresses: Addresses,
@@ -55,6 +57,7 @@ pub(super) struct File {
     pub(super) sandbox: Sandbox,
     pub(super) reload: Reload,
     pub(super) log: Log,
+    pub(super) readiness: Readiness,
     pub(super) role: BTreeMap<String, Spanned<Role>>,
 }
 
@@ -127,6 +130,12 @@ impl Default for Admin {
     }
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Control {
+    pub(super) socket: Option<PathBuf>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Dns {
@@ -170,6 +179,7 @@ pub(super) struct Tunnel {
     pub(super) connect: Duration,
     pub(super) idle: Duration,
     pub(super) drain: Parsed<SpanOrNone>,
+    pub(super) lame_duck: Parsed<SpanOrNone>,
 }
 
 impl Default for Tunnel {
@@ -181,6 +191,7 @@ impl Default for Tunnel {
             connect: seconds(10),
             idle: seconds(30 * 60),
             drain: Parsed(SpanOrNone(std::time::Duration::from_secs(5 * 60))),
+            lame_duck: Parsed(SpanOrNone(std::time::Duration::ZERO)),
         }
     }
 }
@@ -198,6 +209,10 @@ pub(super) struct Limits {
     pub(super) request_burst_per_address: NonZeroU32,
     pub(super) failed_logins_per_minute: NonZeroU32,
     pub(super) head_timeout: Duration,
+    pub(super) setups: NonZeroU32,
+    pub(super) setups_per_client: NonZeroU32,
+    pub(super) setups_waiting: NonZeroU32,
+    pub(super) setup_wait: Duration,
 }
 
 impl Default for Limits {
@@ -213,6 +228,10 @@ impl Default for Limits {
             request_burst_per_address: number(2_000),
             failed_logins_per_minute: number(10),
             head_timeout: seconds(10),
+            setups: number(500),
+            setups_per_client: number(100),
+            setups_waiting: number(2_000),
+            setup_wait: seconds(10),
         }
     }
 }
@@ -259,6 +278,26 @@ pub(super) struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Text, level: LogLevel::Info }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Readiness {
+    pub(super) canaries: List<HostName>,
+    pub(super) interval: Parsed<SpanOrNone>,
+    pub(super) failures: NonZeroU32,
+    pub(super) red_when: RedWhen,
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self {
+            canaries: List::default(),
+            interval: Parsed(SpanOrNone(std::time::Duration::from_secs(60))),
+            failures: number(3),
+            red_when: RedWhen::All,
+        }
     }
 }
 

@@ -3,8 +3,11 @@
 //! [`load`] gives either a [`Config`] that can be run or every problem in it. It binds nothing and
 //! looks nothing up. The keys, their defaults and their units stand in `deploy/config/gateway.toml`.
 
+mod control;
 mod file;
 mod listeners;
+mod policy;
+mod readiness;
 mod reload;
 mod roles;
 pub mod users;
@@ -25,6 +28,8 @@ pub use common::document::read_file;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+pub use self::control::ControlSocket;
+pub use self::control::USUAL_CONTROL_SOCKET;
 pub use self::listeners::ClientCertificatePolicy;
 pub use self::listeners::Listener;
 pub use self::listeners::ProxyProtocol;
@@ -38,9 +43,11 @@ pub use self::roles::Roles;
 use self::values::AdminAddress;
 use crate::events::Log;
 use crate::policy::addresses::Addresses;
+use crate::policy::canaries::Canaries;
 use crate::policy::limits;
 use crate::policy::names::DnsSettings;
 use crate::policy::relays::RelaySettings;
+use crate::policy::surge;
 
 /// Where the configuration is looked for when none is named.
 pub const USUAL_PLACE: &str = "/etc/la-gateway/gateway.toml";
@@ -53,6 +60,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The admin listener, unless it is off.
     pub admin: Option<Admin>,
+    /// Where `status`, `reload`, `drain` and a successor come.
+    pub control: ControlSocket,
     /// How names are looked up.
     pub dns: DnsSettings,
     /// Upstream proxies.
@@ -63,6 +72,12 @@ pub struct Config {
     pub tunnel: Tunnel,
     /// Rates and numbers of clients.
     pub limits: limits::Settings,
+    /// Set-ups at once, and those that wait for one.
+    pub surge: surge::Settings,
+    /// How canaries are walked, and what they mean.
+    pub readiness: crate::policy::readiness::Settings,
+    /// The canaries.
+    pub canaries: Canaries,
     /// Most client connections at once.
     pub connections: u32,
     /// How long a client may take to send its request head, TLS handshake included.
@@ -103,6 +118,8 @@ pub struct Tunnel {
     pub idle: Duration,
     /// How long open tunnels may go on once the gateway drains.
     pub drain: Duration,
+    /// How long connections are still accepted once readiness is red.
+    pub lame_duck: Duration,
 }
 
 /// Lowest TLS version that may be spoken inside a tunnel.
@@ -163,6 +180,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         problems.push(source.problem(certificate.span(), text));
     }
     let roles = roles::read(&written.role, percent_encoded, source, folder, &mut problems);
+    let canaries = readiness::canaries(&written.readiness, &roles, source, &mut problems);
     let (dns, allow) =
         (dns(written.dns), written.addresses.allow.values().map(|net| net.0).collect::<Vec<_>>());
     let addresses = Addresses::new(allow.clone());
@@ -176,6 +194,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     Ok(Config {
         listeners,
         admin,
+        control: ControlSocket::of(written.control.socket, folder),
         dns,
         relay,
         allow,
@@ -186,6 +205,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
             connect: written.tunnel.connect.0.0,
             idle: written.tunnel.idle.0.0,
             drain: written.tunnel.drain.0.0,
+            lame_duck: written.tunnel.lame_duck.0.0,
         },
         limits: limits::Settings {
             tunnels: limits.tunnels.get(),
@@ -197,6 +217,14 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
             request_burst_per_address: limits.request_burst_per_address,
             failed_logins_per_minute: limits.failed_logins_per_minute,
         },
+        surge: surge::Settings {
+            setups: limits.setups.get(),
+            setups_per_client: limits.setups_per_client.get(),
+            waiting: limits.setups_waiting.get(),
+            wait: limits.setup_wait.0.0,
+        },
+        readiness: readiness::settings(&written.readiness),
+        canaries,
         connections: limits.connections.get(),
         head_timeout: limits.head_timeout.0.0,
         sandbox: written.sandbox.enabled,

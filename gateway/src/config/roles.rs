@@ -22,6 +22,7 @@ use crate::policy::accounts::Account;
 use crate::policy::accounts::Accounts;
 use crate::policy::accounts::PercentEncoded;
 use crate::policy::accounts::Role;
+use crate::policy::class::Class;
 use crate::policy::destinations::Destinations;
 use crate::policy::destinations::Mode;
 use crate::policy::destinations::Origin;
@@ -191,6 +192,7 @@ fn destinations(
         pattern: host.get_ref().clone(),
         origin: Origin::Configuration(lines.place_text(host.span().start).into()),
         upload_cap: cap_of(host.get_ref()),
+        class: Class::of(host.get_ref()),
     });
     let rules: Vec<Rule> = bundled.chain(own).collect();
     for (pattern, cap) in &written.upload_caps {

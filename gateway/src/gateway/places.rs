@@ -30,6 +30,11 @@ impl Places {
         Arc::clone(&self.free).acquire_owned().await.ok()
     }
 
+    /// Returns a place, if one is free now.
+    pub(super) fn take_now(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.free).try_acquire_owned().ok()
+    }
+
     /// Changes their number. Of fewer places those that are taken go as they become free; nobody gets one
     /// in the meantime. Says whether the number is another one.
     pub(super) fn change(&self, most: u32) -> bool {

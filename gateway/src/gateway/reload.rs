@@ -72,6 +72,9 @@ pub struct ReloadState {
     pub problems: Vec<String>,
     /// What of the configuration in force waits for a restart.
     pub waits: Vec<String>,
+    /// Who may go where by the configuration in force; `status` shows it at its head.
+    #[serde(skip)]
+    pub policy: String,
 }
 
 /// Puts another configuration in force.
@@ -108,6 +111,7 @@ impl Reloader {
             last_success: now(),
             problems: Vec::new(),
             waits: Vec::new(),
+            policy: config.policy(),
         };
         let work = Work { contents: Contents::of(&files.read), said: Said::default() };
         Self {
@@ -189,12 +193,15 @@ impl Reloader {
         state.last_success = now();
         state.problems.clear();
         state.waits = waits.to_vec();
+        state.policy = config.policy();
     }
 
     fn put_in_force(&self, candidate: Candidate) {
         let Candidate { config, parts, speaks, own, .. } = candidate;
         let (most, limits) = connections(&config);
         self.stations.limits.change(limits);
+        self.stations.gate.set(config.surge);
+        self.stations.readiness.set(config.readiness.clone(), config.canaries.clone());
         if self.places.change(most) {
             say_fewer(&config, most);
         }

@@ -12,10 +12,18 @@ use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
+use std::time::Duration;
 
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
+use tokio::sync::Notify;
+use tokio::time::interval;
+
+use crate::stream::Stream;
+
+/// How often it is looked whether a client whose request waits is still there.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// What is known of the request head, shared with the service that answers it.
 #[derive(Clone, Debug, Default)]
@@ -25,9 +33,31 @@ pub struct Seen(Arc<Marks>);
 struct Marks {
     may_answer: AtomicBool,
     lone_line_feed: AtomicBool,
+    waits: AtomicBool,
+    begins_to_wait: Notify,
 }
 
 impl Seen {
+    /// Has the connection watched: its request waits for its turn, and a client that goes away gives it up.
+    pub fn wait(&self) {
+        self.0.waits.store(true, Ordering::Relaxed);
+        self.0.begins_to_wait.notify_one();
+    }
+
+    /// Ends the watch.
+    pub fn go_on(&self) {
+        self.0.waits.store(false, Ordering::Relaxed);
+    }
+
+    /// Never ends; has its task look at the connection every now and then once its request waits.
+    pub async fn watch(&self) {
+        self.0.begins_to_wait.notified().await;
+        let mut clock = interval(LOOK_AGAIN);
+        loop {
+            clock.tick().await;
+        }
+    }
+
     /// Lets answers through from now on.
     pub fn answer(&self) {
         self.0.may_answer.store(true, Ordering::Relaxed);
@@ -39,26 +69,26 @@ impl Seen {
     }
 }
 
-/// A stream that is silent until [`Seen::answer`].
-pub struct Head<S> {
-    stream: S,
+/// A stream that is silent until [`Seen::answer`], and breaks when the client goes while its request waits.
+pub struct Head {
+    stream: Stream,
     seen: Seen,
     lines: Lines,
 }
 
-impl<S> Head<S> {
+impl Head {
     /// Wraps a stream before its first byte.
-    pub fn new(stream: S, seen: Seen) -> Self {
+    pub fn new(stream: Stream, seen: Seen) -> Self {
         Self { stream, seen, lines: Lines::default() }
     }
 
     /// Returns the stream as it was.
-    pub fn into_inner(self) -> S {
+    pub fn into_inner(self) -> Stream {
         self.stream
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Head<S> {
+impl AsyncRead for Head {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -75,7 +105,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Head<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Head<S> {
+impl AsyncWrite for Head {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         match this.seen.0.may_answer.load(Ordering::Relaxed) {
@@ -85,7 +115,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Head<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        // hyper flushes whenever it is polled. It does not read meanwhile, so it would not see the client go.
+        if this.seen.0.waits.load(Ordering::Relaxed) && this.stream.is_gone() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,6 +2,7 @@
 
 pub mod descriptors;
 pub mod head;
+pub mod inherited;
 pub mod proxy_header;
 pub mod socket;
 pub mod tls;

@@ -16,7 +16,7 @@ use tracing::error;
 use crate::events;
 
 /// Connections the kernel queues while the gateway is busy.
-const BACKLOG: u32 = 4096;
+pub const BACKLOG: u32 = 4096;
 /// Pause after an accept that failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long nothing more is said about a shortage; each place that becomes free is taken at once, so

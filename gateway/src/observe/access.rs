@@ -152,11 +152,7 @@ impl Record {
     pub fn refused(self, refusal: &Refusal, repeats: &Repeats) {
         let row = refusal.row();
         let Some(suppressed) = repeats.pass(self.client.ip(), row.reason) else { return };
-        let detail = match refusal {
-            Refusal::AddressForbidden { address, range } => format!("{refusal}: {address} ({range})"),
-            Refusal::SelfConnection { address } => format!("{refusal}: {address}"),
-            _ => refusal.to_string(),
-        };
+        let detail = refusal.detail();
         self.write(
             row.level,
             &Verdict {

@@ -1,6 +1,8 @@
 //! Metrics. Every series exists from the start: labels come from the tables, never from a peer.
 
+mod canaries;
 mod reloads;
+mod surge;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,8 +23,10 @@ use prometheus::Registry;
 use prometheus::TextEncoder;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use self::canaries::Canaries;
 pub use self::reloads::ReloadResult;
 use self::reloads::Reloads;
+use self::surge::Surge;
 use super::access::Traffic;
 use crate::ending::Ending;
 use crate::policy::destinations::Reported;
@@ -71,6 +75,10 @@ pub struct Metrics {
     dropped: IntCounter,
     reloads: Reloads,
     present: Mutex<HashMap<IpAddr, u32>>,
+    /// Those of the canaries.
+    pub canaries: Canaries,
+    /// Those of the admission to set-ups.
+    pub surge: Surge,
 }
 
 impl Metrics {
@@ -159,6 +167,8 @@ impl Metrics {
             )?,
             reloads: Reloads::new(&registry)?,
             present: Mutex::default(),
+            canaries: Canaries::new(&registry)?,
+            surge: Surge::new(&registry)?,
             registry,
         })
     }

@@ -9,14 +9,18 @@ pub mod accounts;
 pub mod addresses;
 pub mod basic;
 pub mod bundles;
+pub mod canaries;
+pub mod class;
 pub mod destinations;
 pub mod expectations;
 pub mod limits;
 pub mod names;
 pub mod passwords;
 pub mod pattern;
+pub mod readiness;
 pub mod relays;
 pub mod suggestions;
+pub mod surge;
 pub mod via;
 
 use self::accounts::Accounts;

@@ -64,6 +64,17 @@ impl Pattern {
         labels.next().is_none().then_some(found)
     }
 
+    /// Returns the one name that the pattern stands for, with these in place of the placeholders.
+    pub fn fill(&self, workspace: Option<&str>, account: Option<&str>) -> Option<HostName> {
+        let labels = self.labels.iter().map(|label| match label {
+            Label::Literal(text) => Some(&**text),
+            Label::Workspace => workspace,
+            Label::Account => account,
+            Label::Any => None,
+        });
+        labels.collect::<Option<Vec<_>>>()?.join(".").parse().ok()
+    }
+
     /// Says whether there is a `{workspace}`, and whether there is an `{account}`.
     pub fn placeholders(&self) -> (bool, bool) {
         (self.labels.contains(&Label::Workspace), self.labels.contains(&Label::Account))
@@ -211,6 +222,15 @@ mod tests {
         assert_eq!(blob.find(&host).and_then(|found| found.account), Some("scadvisor01"));
         assert!(blob.find(&name("ab.blob.core.windows.net")).is_none());
         assert!(blob.find(&name("with-hyphen.blob.core.windows.net")).is_none());
+    }
+
+    #[test]
+    fn a_pattern_without_stars_stands_for_one_name_once_its_placeholders_are_filled() {
+        let fill = |text: &str| pattern(text).fill(Some(GUID), None).map(|name| name.to_string());
+        assert_eq!(fill("packages.example.com").as_deref(), Some("packages.example.com"));
+        assert_eq!(fill("{workspace}.ods.example.com"), Some(format!("{GUID}.ods.example.com")));
+        assert_eq!(fill("{account}.blob.example.com"), None);
+        assert_eq!(fill("*.example.com"), None);
     }
 
     #[test]

@@ -206,7 +206,7 @@ fn of_its_own(cloud: Cloud, wanted: &Wanted) -> Vec<Pattern> {
 fn pins(present: Present<'_>, made: &mut Suggestion, seen: &BTreeSet<&HostName>) {
     let added = made.bundles.iter().filter_map(|(name, _)| bundles::find(name));
     let mut patterns: Vec<Pattern> = added.flat_map(|bundle| patterns_of(bundle, present.cloud)).collect();
-    patterns.extend(present.destinations.iter().map(|rule| rule.pattern.clone()));
+    patterns.extend(present.destinations.each().map(|rule| rule.pattern.clone()));
     let (mut workspaces, mut accounts) = (BTreeSet::new(), BTreeSet::new());
     for host in seen {
         // What a rule without placeholder allows needs no pin.

@@ -65,7 +65,7 @@ fn is_itself(pattern: &Pattern, covered: &[Wanted]) -> bool {
 }
 
 fn present_hosts(role: &OfRole<'_>) -> Vec<String> {
-    let rules = role.summary.role.destinations.iter();
+    let rules = role.summary.role.destinations.each();
     let own = rules.filter(|rule| matches!(rule.origin, Origin::Configuration(_)));
     let mut hosts: Vec<String> = own.map(|rule| rule.pattern.to_string()).collect();
     hosts.sort_unstable();

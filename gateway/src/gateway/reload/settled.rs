@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::config::Config;
+use crate::config::ControlSocket;
 use crate::config::Listener;
 use crate::connection::Speaks;
 use crate::events::Log;
@@ -18,6 +19,7 @@ pub(in crate::gateway) struct Settled {
     /// Where all listeners are bound, the admin listener included.
     pub(super) bound: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
+    control: ControlSocket,
     sandbox: bool,
     log: Log,
 }
@@ -37,7 +39,8 @@ impl Settled {
         bound: Vec<SocketAddr>,
     ) -> Self {
         let admin = config.admin.as_ref().map(|admin| admin.address);
-        Self { listeners, bound, admin, sandbox: config.sandbox, log: config.log }
+        let control = config.control.clone();
+        Self { listeners, bound, admin, control, sandbox: config.sandbox, log: config.log }
     }
 
     /// Says what of a configuration waits for a restart.
@@ -58,6 +61,9 @@ impl Settled {
                 place(self.admin),
                 place(admin)
             ));
+        }
+        if config.control != self.control {
+            waits.push("the control socket stays where it is".to_owned());
         }
         if config.sandbox != self.sandbox {
             let now = if self.sandbox { "on" } else { "off" };

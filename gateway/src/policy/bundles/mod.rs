@@ -14,6 +14,7 @@ mod logs_ingestion;
 
 use common::cloud::Cloud;
 
+use super::class::Class;
 use super::destinations::Origin;
 use super::destinations::Rule;
 
@@ -55,7 +56,8 @@ impl Bundle {
         let name = self.name;
         self.hosts_in(cloud).filter_map(move |host| {
             let origin = Origin::Bundle { name, purpose: host.purpose };
-            host.pattern.parse().ok().map(|pattern| Rule { pattern, origin, upload_cap: None })
+            let pattern = host.pattern.parse().ok()?;
+            Some(Rule { class: Class::of(&pattern), pattern, origin, upload_cap: None })
         })
     }
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::*;
 use crate::policy::accounts::Account;
 use crate::policy::accounts::PercentEncoded;
+use crate::policy::class::Class;
 use crate::policy::destinations::Destinations;
 use crate::policy::destinations::Mode;
 use crate::policy::destinations::Origin;
@@ -23,6 +24,7 @@ fn in_mode(name: &str, hosts: &[&str], mode: Mode) -> Arc<Role> {
         pattern: host.parse().expect("a pattern"),
         origin: Origin::Configuration("gateway.toml:1:1".into()),
         upload_cap: None,
+        class: Class::Hosts,
     });
     let destinations = Destinations::new(rules, Pins::default()).in_mode(mode);
     Arc::new(Role { name: name.into(), destinations, tunnels: u32::MAX })

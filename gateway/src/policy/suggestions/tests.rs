@@ -1,4 +1,5 @@
 use super::*;
+use crate::policy::class::Class;
 use crate::policy::destinations::Origin;
 use crate::policy::destinations::Pins;
 use crate::policy::destinations::Rule;
@@ -11,6 +12,7 @@ fn destinations(patterns: &[&str], pins: Pins) -> Destinations {
         pattern: text.parse().expect("a pattern"),
         origin: Origin::Configuration("test:1:1".into()),
         upload_cap: None,
+        class: Class::Hosts,
     });
     Destinations::new(rules, pins)
 }

@@ -1,0 +1,144 @@
+//! `la-gateway status`, `reload` and `drain`: what is said to a running gateway through its control socket.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use anyhow::anyhow;
+use la_gateway::config::ControlSocket;
+use la_gateway::control::client::ask;
+use la_gateway::control::wire::Word;
+use la_gateway::gateway::launcher::Successor;
+use serde_json::Value;
+
+use super::EX_CONFIG;
+use super::count;
+use super::run::control_socket;
+
+/// Where the running gateway is.
+#[derive(clap::Args)]
+pub(super) struct Place {
+    /// Its control socket [default: that of the configuration]
+    #[arg(long, value_name = "SOCKET")]
+    socket: Option<PathBuf>,
+}
+
+/// Arguments of `status`.
+#[derive(clap::Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    place: Place,
+    /// As JSON, whole
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `reload`.
+#[derive(clap::Args)]
+pub(super) struct Reload {
+    #[command(flatten)]
+    place: Place,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `launcher`.
+#[derive(clap::Args)]
+pub(super) struct Launcher {
+    program: PathBuf,
+    control: PathBuf,
+    config_file: Option<PathBuf>,
+}
+
+impl Place {
+    fn ask(&self, config: Option<&Path>, word: Word) -> anyhow::Result<Value> {
+        let socket = match &self.socket {
+            Some(socket) => socket.clone(),
+            None => control_socket(&ControlSocket::find(config).map_err(|problem| anyhow!("{problem}"))?)?,
+        };
+        Ok(ask(&socket, word)?)
+    }
+}
+
+/// Prints how the running gateway is.
+#[expect(clippy::print_stdout, reason = "the command's result")]
+pub(super) fn status(config: Option<&Path>, what: &Status) -> anyhow::Result<ExitCode> {
+    let status = what.place.ask(config, Word::Status)?;
+    match what.json {
+        true => println!("{status}"),
+        false => print!("{}", text(&status)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lets the running gateway read its configuration anew. A refused one has the exit code of a wrong configuration.
+#[expect(clippy::print_stdout, reason = "the command's result")]
+pub(super) fn reload(config: Option<&Path>, what: &Reload) -> anyhow::Result<ExitCode> {
+    let outcome = what.place.ask(config, Word::Reload)?;
+    let word = outcome.get("outcome").and_then(Value::as_str).unwrap_or_default();
+    if what.json {
+        println!("{outcome}");
+    } else {
+        let list = |name: &str| {
+            let all = outcome.get(name).and_then(Value::as_array).into_iter().flatten();
+            all.filter_map(Value::as_str).map(printable).collect::<Vec<_>>()
+        };
+        list("problems").iter().for_each(|problem| eprintln!("{problem}"));
+        println!("{}", printable(word));
+        list("waits").iter().for_each(|wait| println!("waits for a hand-over or a restart: {wait}"));
+    }
+    Ok(if word == "refused" { ExitCode::from(EX_CONFIG) } else { ExitCode::SUCCESS })
+}
+
+/// Lets the running gateway drain.
+#[expect(clippy::print_stdout, reason = "the command's result")]
+pub(super) fn drain(config: Option<&Path>, place: &Place) -> anyhow::Result<ExitCode> {
+    print!("{}", text(&place.ask(config, Word::Drain)?));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Is the launcher of a gateway.
+pub(super) fn launcher(what: Launcher) -> anyhow::Result<ExitCode> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let successor = Successor { program: what.program, control: what.control, config: what.config_file };
+    // The gateway reads what is said here; when it is gone nobody does.
+    let _ = runtime.block_on(successor.wait());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns a status as lines of text. What a newer gateway says beyond this stands in the JSON.
+fn text(status: &Value) -> String {
+    let of = |name: &str| match status.get(name) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let listeners = status.get("listeners").and_then(Value::as_array).into_iter().flatten();
+    let addresses: Vec<&str> =
+        listeners.filter_map(|listener| listener.get("address").and_then(Value::as_str)).collect();
+    let left = status.get("seconds_left").and_then(Value::as_u64);
+    let state = left.map_or(of("state"), |left| format!("{}, {left} s left", of("state")));
+    let ready =
+        if status.get("ready").and_then(Value::as_bool) == Some(true) { "ready" } else { "not ready" };
+    let tunnels = usize::try_from(status.get("tunnels").and_then(Value::as_u64).unwrap_or_default());
+    let lines = [
+        (
+            "gateway",
+            format!("la-gateway {}, process {}, up {} s", of("version"), of("pid"), of("uptime_seconds")),
+        ),
+        ("state", format!("{state}; {ready}")),
+        ("listeners", if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") }),
+        ("admin", of("admin")),
+        ("tunnels", count(tunnels.unwrap_or(usize::MAX), "tunnel")),
+        ("policy", of("policy")),
+    ];
+    lines.iter().map(|(name, value)| format!("{name:<10} {}\n", printable(value))).collect()
+}
+
+/// A terminal is sent no control characters, whoever answered.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}

@@ -1,0 +1,76 @@
+//! The other end of the control socket: what `status`, `reload`, `drain` and a successor say to it.
+
+use std::io;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+use serde_json::Value;
+
+use super::wire;
+use super::wire::LONGEST_ANSWER;
+use super::wire::Word;
+
+/// Longest wait for an answer: a reload reads files and hashes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Why a gateway did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody is there.
+    #[error("no gateway answers on {path}: {error}; does it run, and is this its `[control] socket`?")]
+    Nobody {
+        /// The socket.
+        path: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Somebody else is there.
+    #[error("{path} is answered by user {uid}, which is neither root nor you; nothing was said to it")]
+    Stranger {
+        /// The socket.
+        path: String,
+        /// Who.
+        uid: u32,
+    },
+    /// It broke off.
+    #[error("the gateway broke off: {0}")]
+    Broken(#[from] io::Error),
+    /// It said no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Connects, and looks who is there: a gateway of root's or of the caller's own; root may ask anybody's.
+pub fn connect(path: &Path) -> Result<UnixStream, ClientError> {
+    let nobody = |error| ClientError::Nobody { path: path.display().to_string(), error };
+    let stream = UnixStream::connect(path).map_err(nobody)?;
+    let uid = socket_peercred(&stream).map_err(io::Error::from)?.uid;
+    let own = geteuid();
+    if !uid.is_root() && uid != own && !own.is_root() {
+        return Err(ClientError::Stranger { path: path.display().to_string(), uid: uid.as_raw() });
+    }
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Asks a running gateway, and returns its answer.
+pub fn ask(path: &Path, word: Word) -> Result<Value, ClientError> {
+    let mut stream = connect(path)?;
+    // One that refuses may have answered and closed already.
+    let sent = stream.write_all(word.line().as_bytes());
+    let mut line = Vec::new();
+    BufReader::new(stream.take(LONGEST_ANSWER)).read_until(b'\n', &mut line)?;
+    if line.is_empty() {
+        sent?;
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    wire::read_answer(&line).map_err(ClientError::Refused)
+}

@@ -1,0 +1,135 @@
+//! The control socket's file: made for its owner alone, and put in the place of a dead one only.
+
+use std::fs;
+use std::io;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::path::PathBuf;
+
+use rustix::fs::FlockOperation;
+use rustix::fs::Mode;
+use rustix::fs::fchmod;
+use rustix::fs::flock;
+use socket2::Domain;
+use socket2::SockAddr;
+use socket2::Socket;
+use socket2::Type;
+
+use crate::config::ControlSocket;
+use crate::config::USUAL_CONTROL_SOCKET;
+use crate::listen::inherited::Inherited;
+
+/// Its owner reads and writes, and nobody else.
+const OWNER_ONLY: u32 = 0o600;
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 16;
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Somebody answers on it.
+    #[error(
+        "a gateway answers on {0} already; take it over with `run --take-over`, or give this one another `[control] socket`"
+    )]
+    Answered(String),
+    /// Something else has its name.
+    #[error("{0} is no socket; name another place in `[control] socket`")]
+    Other(String),
+    /// The system refuses.
+    #[error(
+        "cannot make the control socket {path}: {error}; name another place in `[control] socket`, or \"off\""
+    )]
+    System {
+        /// Where.
+        path: String,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// A control socket, and where it is.
+pub type Placed = (UnixListener, PathBuf);
+
+/// Takes the configured socket from who passed it, or makes it. Where none is named, a gateway does without one
+/// if there is no place for it, and the text says so.
+pub fn open(
+    configured: &ControlSocket,
+    inherited: &mut Inherited,
+) -> Result<(Option<Placed>, Option<String>), SocketError> {
+    let (path, is_usual) = match configured {
+        ControlSocket::Off => return Ok((None, None)),
+        ControlSocket::Usual => (Path::new(USUAL_CONTROL_SOCKET), true),
+        ControlSocket::At(path) => (path.as_path(), false),
+    };
+    let path = std::path::absolute(path)
+        .map_err(|error| SocketError::System { path: path.display().to_string(), error })?;
+    if let Some(listener) = inherited.take_control(&path) {
+        return Ok((Some((listener, path)), None));
+    }
+    match bind(&path) {
+        Ok(listener) => Ok((Some((listener, path)), None)),
+        Err(error) if is_usual => Ok((None, Some(error.to_string()))),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the socket.
+pub fn bind(path: &Path) -> Result<UnixListener, SocketError> {
+    let shown = || path.display().to_string();
+    let fail = |error| SocketError::System { path: shown(), error };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Two gateways that start at once look and replace one after the other.
+    let folder = fs::File::open(folder).map_err(fail)?;
+    flock(&folder, FlockOperation::LockExclusive).map_err(|error| fail(error.into()))?;
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(fail(error)),
+        Ok(found) if !found.file_type().is_socket() => return Err(SocketError::Other(shown())),
+        Ok(_) => match UnixStream::connect(path) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                fs::remove_file(path).map_err(fail)?;
+            }
+            Ok(_) => return Err(SocketError::Answered(shown())),
+            Err(error) => return Err(fail(error)),
+        },
+    }
+    make(path).map_err(fail)
+}
+
+/// The file gets the mode that the socket has before it is bound, so it is never open to others.
+fn make(path: &Path) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    fchmod(&socket, Mode::from_raw_mode(OWNER_ONLY))?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn it_is_its_owners_alone_replaces_a_dead_one_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control.sock");
+        let first = bind(&path).expect("bound");
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(matches!(bind(&path), Err(SocketError::Answered(_))));
+        drop(first);
+        let second = bind(&path).expect("nobody answers on the old one");
+        drop(second);
+        fs::remove_file(&path).expect("removed");
+        fs::write(&path, "a file").expect("written");
+        assert!(matches!(bind(&path), Err(SocketError::Other(_))));
+        assert_eq!(fs::read_to_string(&path).expect("still there"), "a file");
+        let error = bind(&folder.path().join("no/folder.sock")).expect_err("no folder").to_string();
+        assert!(error.contains("[control] socket"), "{error}");
+    }
+}

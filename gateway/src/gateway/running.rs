@@ -1,0 +1,333 @@
+//! A running gateway: obeys orders one after the other, drains, and yields to a successor.
+//!
+//! Serving, then (lame duck: readiness is red, connections are still accepted), then draining: nothing is
+//! accepted, and open tunnels go on until the drain time is over. A successor that is ready puts the gateway
+//! into draining at once; the successor accepts what waits in the queues of the shared sockets.
+
+mod hand_over;
+mod status;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant as Clock;
+
+use rustix::process::geteuid;
+use serde_json::Value;
+use serde_json::json;
+use tokio::net::UnixListener;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio::time::sleep_until;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+use tracing::warn;
+
+use super::Gateway;
+use super::accepting;
+use super::accepting::Door;
+use super::canaries;
+use super::identities;
+use super::launcher::Launcher;
+use super::refresh;
+use super::reload;
+use super::service::Service;
+use super::sweep;
+use crate::control::Control;
+use crate::control::Order;
+use crate::control::Reply;
+use crate::control::client::ClientError;
+use crate::control::successor::Predecessor;
+use crate::events;
+use crate::observe::repeats::Repeats;
+
+/// Longest wait for what is no tunnel, once the tunnels are cut: a head, a look-up. They have deadlines.
+const LAST: Duration = Duration::from_secs(1);
+/// Most reloads that are under way or wait for one another.
+const MOST_RELOADS: usize = 16;
+
+/// What stands around a gateway: who may order, who starts a successor, and whom it follows itself.
+pub struct Attendants {
+    /// The control socket and its path.
+    pub control: Option<(std::os::unix::net::UnixListener, PathBuf)>,
+    /// Starts a successor.
+    pub launcher: Option<Launcher>,
+    /// The gateway that runs until this one is ready.
+    pub predecessor: Option<Predecessor>,
+    /// Where orders come from, and how they are given.
+    pub orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
+}
+
+/// Where a gateway is between serving and its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    LameDuck { until: Instant },
+    Draining { until: Instant },
+}
+
+struct Running {
+    gateway: Gateway,
+    door: Option<Door>,
+    clients: TaskTracker,
+    admin: Option<JoinHandle<()>>,
+    admin_closes: CancellationToken,
+    control: Option<(JoinHandle<()>, Arc<UnixListener>, PathBuf)>,
+    launcher: Option<OwnedWriteHalf>,
+    /// Tasks of the admin listener and of the control socket.
+    conversations: TaskTracker,
+    service: Service,
+    reloads: JoinSet<()>,
+    begun: Clock,
+    phase: Phase,
+    /// Signals to end so far.
+    signals: u32,
+    /// The right to hand over: one at a time.
+    turn: Arc<Semaphore>,
+    successor: Option<i32>,
+}
+
+impl Gateway {
+    /// Serves until it is ordered to end, or a successor is ready; ends when every tunnel has, or cuts them
+    /// when the drain time is over. Returns how many were cut.
+    pub async fn run(self, attendants: Attendants) -> Result<u32, ClientError> {
+        if let Some(predecessor) = attendants.predecessor {
+            let pid = predecessor.pid;
+            predecessor.ready().await?;
+            self.stations.readiness.take_over();
+            info!(
+                event_id = events::HAND_OVER.0,
+                predecessor = pid,
+                "hand-over: this gateway accepts from now on"
+            );
+        }
+        let stations = Arc::clone(&self.stations);
+        let tasks = [
+            tokio::spawn(identities::keep_fresh(Arc::clone(&self.reloader))),
+            tokio::spawn(reload::watch(Arc::clone(&self.reloader))),
+            tokio::spawn(sweep(Arc::clone(&stations))),
+            tokio::spawn(refresh(Arc::clone(&stations))),
+            tokio::spawn(canaries::keep_walking(stations)),
+        ];
+        let (orders, mut inbox) = attendants.orders;
+        let mut running = Running::begin(self);
+        running.be_controlled(attendants.control, attendants.launcher, orders)?;
+        running.gateway.say_where();
+        running.say_ready();
+        let cut = running.obey_to_the_end(&mut inbox).await;
+        tasks.iter().for_each(JoinHandle::abort);
+        running.end(cut).await;
+        Ok(cut)
+    }
+}
+
+impl Running {
+    /// Opens the door, and the admin listener.
+    fn begin(gateway: Gateway) -> Self {
+        let (clients, conversations) = (TaskTracker::new(), TaskTracker::new());
+        let admin_closes = CancellationToken::new();
+        let admin = gateway.admin.as_ref().map(|(listener, admin)| {
+            let (admin, listener) = (Arc::clone(admin), Arc::clone(listener));
+            tokio::spawn(admin.serve(listener, conversations.clone(), admin_closes.clone()))
+        });
+        Self {
+            door: Some(Door::open(&gateway, &clients)),
+            admin,
+            control: None,
+            launcher: None,
+            conversations,
+            service: Service::new(),
+            reloads: JoinSet::new(),
+            begun: Clock::now(),
+            phase: Phase::Serving,
+            signals: 0,
+            turn: Arc::new(Semaphore::new(1)),
+            successor: None,
+            gateway,
+            clients,
+            admin_closes,
+        }
+    }
+
+    fn be_controlled(
+        &mut self,
+        control: Option<(std::os::unix::net::UnixListener, PathBuf)>,
+        launcher: Option<Launcher>,
+        orders: mpsc::Sender<Order>,
+    ) -> io::Result<()> {
+        if let Some((told, says)) = launcher.map(Launcher::connect).transpose()? {
+            tokio::spawn(super::launcher::record(says));
+            self.launcher = Some(told);
+        }
+        if let Some((listener, path)) = control {
+            let listener = Arc::new(UnixListener::from_std(listener)?);
+            let own = geteuid().as_raw();
+            let server = Arc::new(Control { repeats: Repeats::default(), own, orders });
+            let serving = tokio::spawn(server.serve(Arc::clone(&listener), self.conversations.clone()));
+            self.control = Some((serving, listener, path));
+        }
+        Ok(())
+    }
+
+    /// Returns how many tunnels were cut.
+    async fn obey_to_the_end(&mut self, inbox: &mut mpsc::Receiver<Order>) -> u32 {
+        loop {
+            let clients = self.clients.clone();
+            let deadline = match self.phase {
+                Phase::Serving => None,
+                Phase::LameDuck { until } | Phase::Draining { until } => Some(until),
+            };
+            let late = async {
+                match deadline {
+                    Some(until) => sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(order) = inbox.recv() => {
+                    if self.obey(order).await.is_break() {
+                        return self.cut("a second signal").await;
+                    }
+                }
+                () = late => match self.phase {
+                    Phase::LameDuck { .. } => self.stop_accepting().await,
+                    Phase::Serving | Phase::Draining { .. } => return self.cut("the drain time is over").await,
+                },
+                // Ends only when the tracker is closed, which draining does.
+                () = clients.wait() => return 0,
+                Some(_) = self.reloads.join_next() => self.say_ready(),
+                () = self.service.beat() => {}
+            }
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> std::ops::ControlFlow<()> {
+        match order {
+            Order::Terminate => {
+                self.signals += 1;
+                if self.signals > 1 {
+                    return std::ops::ControlFlow::Break(());
+                }
+                self.drain("a signal").await;
+            }
+            Order::Upgrade => self.start_successor().await,
+            Order::Status(reply) => answer(reply, Ok(self.status())),
+            Order::Reload(why, reply) => self.reload(why, reply),
+            Order::Drain(reply) => {
+                self.drain("la-gateway drain").await;
+                answer(reply, Ok(self.status()));
+            }
+            Order::Offer(reply) => {
+                // A successor that is gone meanwhile gives its turn back by dropping the offer.
+                let _ = reply.send(self.offer());
+            }
+            Order::Yield(pid, reply) => {
+                let done = self.give_way(pid).await;
+                answer(reply, done.map(|()| json!({ "begin": true })));
+            }
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    /// Turns readiness red and begins to drain, at once or after the lame-duck time.
+    async fn drain(&mut self, why: &str) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        let stations = &self.gateway.stations;
+        stations.draining.cancel();
+        self.service.stopping("draining");
+        let lame_duck = stations.live.load().tunnel.lame_duck;
+        if lame_duck.is_zero() {
+            return self.stop_accepting().await;
+        }
+        self.phase = Phase::LameDuck { until: Instant::now() + lame_duck };
+        info!(
+            event_id = events::DRAINING.0,
+            lame_duck = ?lame_duck,
+            "draining ({why}): readiness is red; connections are accepted for the lame-duck time"
+        );
+    }
+
+    async fn stop_accepting(&mut self) {
+        if let Some(door) = self.door.take() {
+            door.close(accepting::Waiting::Served).await;
+        }
+        self.gateway.listeners.clear();
+        self.wait_for_tunnels("draining: no new connections; waiting for open tunnels");
+    }
+
+    fn wait_for_tunnels(&mut self, text: &str) {
+        let stations = &self.gateway.stations;
+        info!(event_id = events::DRAINING.0, tunnels = stations.limits.tunnels(), "{text}");
+        self.phase = Phase::Draining { until: Instant::now() + stations.live.load().tunnel.drain };
+        self.clients.close();
+    }
+
+    async fn cut(&mut self, why: &str) -> u32 {
+        if let Some(door) = self.door.take() {
+            door.close(accepting::Waiting::Left).await;
+        }
+        self.clients.close();
+        let stations = &self.gateway.stations;
+        let left = stations.limits.tunnels();
+        warn!(event_id = events::DRAINING.0, tunnels = left, "{why}: cutting the tunnels that are left");
+        stations.cut.cancel();
+        let _ = timeout(LAST, self.clients.wait()).await;
+        left
+    }
+
+    async fn end(mut self, cut: u32) {
+        for task in self.admin.take().into_iter().chain(self.control.take().map(|(task, ..)| task)) {
+            task.abort();
+        }
+        // Who waits for an answer, a successor above all, gets it.
+        self.admin_closes.cancel();
+        self.conversations.close();
+        let _ = timeout(LAST, self.conversations.wait()).await;
+        match self.successor {
+            Some(successor) => info!(event_id = events::STOPPED.0, cut, successor, "stopped"),
+            None => info!(event_id = events::STOPPED.0, cut, "stopped"),
+        }
+    }
+
+    /// Reads the configuration anew, beside other orders.
+    fn reload(&mut self, why: &'static str, reply: Option<Reply>) {
+        if self.reloads.len() == MOST_RELOADS {
+            // Those that wait find what is written now.
+            return answer_if(reply, Err("enough reloads are under way; ask again".to_owned()));
+        }
+        self.service.reloading();
+        let reloader = Arc::clone(&self.gateway.reloader);
+        self.reloads.spawn(async move {
+            let outcome = reloader.reload(why).await;
+            answer_if(reply, serde_json::to_value(outcome).map_err(|error| error.to_string()));
+        });
+    }
+
+    /// Tells systemd that the gateway serves, or that a reload is over.
+    fn say_ready(&self) {
+        match self.phase {
+            Phase::Serving => self.service.ready(&self.gateway.reloader.state().policy),
+            Phase::LameDuck { .. } | Phase::Draining { .. } => self.service.stopping("draining"),
+        }
+    }
+}
+
+/// Who asked may have gone; then nobody wants the answer.
+fn answer(reply: Reply, with: Result<Value, String>) {
+    let _ = reply.send(with);
+}
+
+fn answer_if(reply: Option<Reply>, with: Result<Value, String>) {
+    if let Some(reply) = reply {
+        answer(reply, with);
+    }
+}

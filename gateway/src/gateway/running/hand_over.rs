@@ -1,0 +1,92 @@
+//! A running gateway and its successor: start one, give it copies of the sockets, and give way to it.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::Phase;
+use super::Running;
+use crate::control::Offer;
+use crate::control::pass::Passed;
+use crate::events;
+use crate::gateway::accepting;
+use crate::gateway::launcher;
+use crate::listen::inherited::Kind;
+
+impl Running {
+    pub(super) async fn start_successor(&mut self) {
+        let id = events::HAND_OVER.0;
+        if self.phase != Phase::Serving {
+            return warn!(
+                event_id = id,
+                "SIGUSR2: this gateway is draining already; no successor is started"
+            );
+        }
+        let Some(launcher) = &mut self.launcher else {
+            return warn!(
+                event_id = id,
+                "SIGUSR2 needs a control socket; set `[control] socket` and restart once"
+            );
+        };
+        if let Err(error) = launcher::go(launcher).await {
+            let text = "the launcher is gone; start a successor with `la-gateway run --take-over`";
+            warn!(event_id = id, "SIGUSR2: {text} ({error})");
+        }
+    }
+
+    pub(super) fn offer(&mut self) -> Result<Offer, String> {
+        if self.phase != Phase::Serving {
+            return Err("this gateway is draining already; start one without --take-over".to_owned());
+        }
+        let busy = |_| "another hand-over is under way; wait for its end".to_owned();
+        let turn = Arc::clone(&self.turn).try_acquire_owned().map_err(busy)?;
+        let sockets = self.sockets().map_err(|error| format!("the sockets cannot be copied: {error}"))?;
+        Ok(Offer { sockets, turn })
+    }
+
+    fn sockets(&self) -> io::Result<Vec<(Passed, OwnedFd)>> {
+        let mut sockets = Vec::new();
+        for bound in &self.gateway.listeners {
+            let passed = Passed::Listener { kind: Kind::Proxy, asked: bound.asked };
+            sockets.push((passed, bound.listener.as_fd().try_clone_to_owned()?));
+        }
+        if let (Some((listener, _)), Some(asked)) = (&self.gateway.admin, self.gateway.admin_asked) {
+            let passed = Passed::Listener { kind: Kind::Admin, asked };
+            sockets.push((passed, listener.as_fd().try_clone_to_owned()?));
+        }
+        if let Some((_, listener, _)) = &self.control {
+            sockets.push((Passed::Control, listener.as_fd().try_clone_to_owned()?));
+        }
+        Ok(sockets)
+    }
+
+    /// Leaves everything that listens to the successor, and drains.
+    pub(super) async fn give_way(&mut self, pid: i32) -> Result<(), String> {
+        if self.phase != Phase::Serving {
+            return Err("this gateway was told to end meanwhile".to_owned());
+        }
+        // What waits in the queues is the successor's.
+        if let Some(door) = self.door.take() {
+            door.close(accepting::Waiting::Left).await;
+        }
+        self.gateway.listeners.clear();
+        for task in self.admin.take().into_iter().chain(self.control.take().map(|(task, ..)| task)) {
+            task.abort();
+            let _ = task.await;
+        }
+        self.gateway.admin = None;
+        // A probe that keeps its connection asks the successor next.
+        self.admin_closes.cancel();
+        // The launcher ends, and whoever is the parent of orphans becomes the successor's.
+        self.launcher = None;
+        self.service.succeeded_by(pid);
+        self.successor = Some(pid);
+        self.wait_for_tunnels(&format!(
+            "hand-over: process {pid} accepts from now on; waiting for open tunnels"
+        ));
+        Ok(())
+    }
+}
