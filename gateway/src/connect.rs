@@ -143,7 +143,7 @@ pub async fn admit(
         stations.metrics.would_refuse(&client.role().name, reported);
     }
     let _setup = stations.gate.enter(&key, permit.class().urgency(), sender.head).await?;
-    let mut standing = Standing::new(client, from.ip(), request.target, reloads);
+    let mut standing = Standing::new(&client, from.ip(), request.target, reloads);
     let mut way = Way::default();
     let opened = way::open(&live, &permit, &passed, &mut way).await;
     (record.route, record.address) = (way.route, way.address);

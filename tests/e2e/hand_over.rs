@@ -290,7 +290,7 @@ async fn the_launcher_ends_with_its_gateway_and_survives_signals_to_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_probe_that_keeps_its_connection_never_sees_red() {
-    let mut stage = Stage::good(Config::new(ANYONE)).await;
+    let mut stage = Stage::good(Config::new(&format!("{ANYONE}[tunnel]\ndrain = \"1h\"\n"))).await;
     let mut probe = tokio::net::TcpStream::connect(stage.gateway.admin()).await.expect("a connection");
     let head = wire::exchange(&mut probe, "GET /readyz", &[("Host", "a")], b"").await.head;
     assert_eq!(head.status, 200);

@@ -4,12 +4,17 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use end_to_end::client::Tunnel;
 use end_to_end::client::refused;
 use end_to_end::config::Config;
+use end_to_end::gateway::Gateway;
 use end_to_end::gateway::run_to_end;
+use end_to_end::pki::Pki;
 use end_to_end::record::Record;
 use end_to_end::users::basic;
 use end_to_end::users::users_file;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::stage::ANYONE;
 use crate::stage::GOOD;
@@ -206,4 +211,47 @@ async fn a_reload_that_breaks_what_must_be_allowed_or_denied_is_refused() {
     stage.gateway.reload(&without_ann, "refused").await;
     said(&stage, "user ann is refused").await;
     stage.serve_a_good_client(&[("Proxy-Authorization", &basic("ann", "one"))]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s12_tls_files_that_are_missing_or_of_another_key_change_nothing_until_they_are_right() {
+    let (front, foreign) = (Pki::new(), Pki::new());
+    let files = front.pem_files("gateway", &["gateway.example"]);
+    let other = foreign.pem_files("other", &["gateway.example"]);
+    let stage = Stage::good(Config::new(ANYONE)).await;
+    let folder = stage.gateway.folder();
+    let tls =
+        "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = { certificate = \"gw.crt\", key = \"gw.key\" }\n";
+    let with_tls = config(&stage, &format!("{tls}{ANYONE}"));
+    fs::copy(&files.certificate, folder.join("gw.crt")).expect("copied");
+    stage.gateway.reload(&with_tls, "refused").await;
+    said(&stage, "gw.key").await;
+    fs::copy(&other.key, folder.join("gw.key")).expect("copied");
+    stage.gateway.hang_up();
+    said(&stage, "gw.crt").await;
+    stage.serve_a_good_client(&[]).await;
+    fs::copy(&files.key, folder.join("gw.key")).expect("copied");
+    // Nobody asks: the file that was wrong is watched.
+    stage.gateway.wait_for_metric("la_gateway_reloads_total", &[("outcome", "applied")], 1.0).await;
+    let socket = TcpStream::connect(stage.gateway.proxy()).await.expect("a connection");
+    let name = "gateway.example".try_into().expect("a name");
+    TlsConnector::from(front.client_config()).connect(name, socket).await.expect("TLS at the same port");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_is_trusted_by_the_authorities_that_are_written_now() {
+    let (first, second) = (Pki::new(), Pki::new());
+    let front = second.pem_files("relay", &["127.0.0.1"]);
+    let tls = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificate = \"{}\", key = \"{}\" }}\n{ANYONE}",
+        front.certificate.display(),
+        front.key.display()
+    );
+    let far = Stage::good(Config::new(&tls)).await;
+    let authority = |pki: &Pki| fs::read_to_string(pki.authority_file()).expect("an authority");
+    let text = format!("{ANYONE}[relay]\nproxies = [\"https://{}\"]\nca = \"ca.pem\"\n", far.gateway.proxy());
+    let near = Gateway::start(&Config::new(&text).file("ca.pem", &authority(&first))).await;
+    assert_refusal(&refused(near.proxy(), GOOD_TARGET, &[]).await.0, 502);
+    near.reload(&Config::new(&text).file("ca.pem", &authority(&second)), "applied").await;
+    drop(Tunnel::open(near.proxy(), GOOD_TARGET, &[]).await);
 }

@@ -13,8 +13,9 @@ use la_gateway::gateway::launcher::Successor;
 use serde_json::Value;
 
 use super::EX_CONFIG;
-use super::count;
 use super::run::control_socket;
+use super::status::printable;
+use super::status::text;
 
 /// Where the running gateway is.
 #[derive(clap::Args)]
@@ -107,38 +108,4 @@ pub(super) fn launcher(what: Launcher) -> anyhow::Result<ExitCode> {
     // The gateway reads what is said here; when it is gone nobody does.
     let _ = runtime.block_on(successor.wait());
     Ok(ExitCode::SUCCESS)
-}
-
-/// Returns a status as lines of text. What a newer gateway says beyond this stands in the JSON.
-fn text(status: &Value) -> String {
-    let of = |name: &str| match status.get(name) {
-        None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    };
-    let listeners = status.get("listeners").and_then(Value::as_array).into_iter().flatten();
-    let addresses: Vec<&str> =
-        listeners.filter_map(|listener| listener.get("address").and_then(Value::as_str)).collect();
-    let left = status.get("seconds_left").and_then(Value::as_u64);
-    let state = left.map_or(of("state"), |left| format!("{}, {left} s left", of("state")));
-    let ready =
-        if status.get("ready").and_then(Value::as_bool) == Some(true) { "ready" } else { "not ready" };
-    let tunnels = usize::try_from(status.get("tunnels").and_then(Value::as_u64).unwrap_or_default());
-    let lines = [
-        (
-            "gateway",
-            format!("la-gateway {}, process {}, up {} s", of("version"), of("pid"), of("uptime_seconds")),
-        ),
-        ("state", format!("{state}; {ready}")),
-        ("listeners", if addresses.is_empty() { "none".to_owned() } else { addresses.join(", ") }),
-        ("admin", of("admin")),
-        ("tunnels", count(tunnels.unwrap_or(usize::MAX), "tunnel")),
-        ("policy", of("policy")),
-    ];
-    lines.iter().map(|(name, value)| format!("{name:<10} {}\n", printable(value))).collect()
-}
-
-/// A terminal is sent no control characters, whoever answered.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -11,6 +11,7 @@ mod manual;
 mod pair;
 mod replace;
 mod run;
+mod status;
 mod suggest;
 mod users;
 

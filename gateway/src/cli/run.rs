@@ -110,7 +110,6 @@ pub(super) fn run(config: Config, what: &Arguments) -> anyhow::Result<ExitCode> 
         if let Some(sandbox) = in_force {
             gateway.reloader().is_confined(openings, sandbox);
         }
-        info!(event_id = events::POLICY.0, "policy: {}", config.policy());
         let (orders, inbox) = mpsc::channel(MOST_ORDERS);
         let attendants = Attendants {
             control: prepared.control,

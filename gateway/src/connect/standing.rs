@@ -10,11 +10,12 @@ use super::Live;
 use super::Stations;
 use crate::config::EndTunnels;
 use crate::policy::accounts::Client;
+use crate::policy::accounts::Known;
 use crate::refusal::Refusal;
 
 /// Who a tunnel is for and where it leads.
 pub(super) struct Standing {
-    client: Client,
+    known: Known,
     from: IpAddr,
     target: HostPort,
     /// The address that was dialled, unless a relay chose it.
@@ -24,8 +25,8 @@ pub(super) struct Standing {
 
 impl Standing {
     /// Begins with a client and its target. `reloads` was taken before the configuration that admits them.
-    pub(super) fn new(client: Client, from: IpAddr, target: HostPort, reloads: watch::Receiver<()>) -> Self {
-        Self { client, from, target, dialled: None, reloads }
+    pub(super) fn new(client: &Client, from: IpAddr, target: HostPort, reloads: watch::Receiver<()>) -> Self {
+        Self { known: client.known(), from, target, dialled: None, reloads }
     }
 
     /// Judges again if another configuration came into force in the meantime: from the moment it does,
@@ -53,7 +54,7 @@ impl Standing {
     }
 
     fn judge(&self, live: &Live) -> Result<(), Refusal> {
-        let client = live.policy.accounts.again(&self.client, self.from)?;
+        let client = live.policy.accounts.again(&self.known, self.from)?;
         client.role().destinations.authorize(&self.target)?;
         match self.dialled {
             Some(address) => live.policy.addresses.vet(address).map(drop),

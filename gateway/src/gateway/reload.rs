@@ -20,11 +20,13 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use self::candidate::Candidate;
 use self::files::Contents;
@@ -47,6 +49,12 @@ use crate::observe::metrics::ReloadResult;
 use crate::policy::passwords::Verified;
 use crate::sandbox::Openings;
 use crate::sandbox::Sandbox;
+
+/// Longest reading of the files: a file system that is gone must not keep the next reload waiting.
+const LONGEST_READ: Duration = Duration::from_secs(60);
+
+/// Most problems of one reload that are kept and told.
+const MOST_PROBLEMS: usize = 100;
 
 /// What became of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -138,11 +146,15 @@ impl Reloader {
         let mut work = self.work.lock().await;
         let this = Arc::clone(self);
         let before = work.contents.clone();
-        let read = spawn_blocking(move || Candidate::read(&this, &before)).await;
-        let candidate = match read {
-            Ok(Ok(candidate)) => candidate,
-            Ok(Err(problems)) => return self.refuse(&mut work, problems, why),
-            Err(error) => return self.refuse(&mut work, vec![error.to_string()], why),
+        let reading = spawn_blocking(move || Candidate::read(&this, &before));
+        let candidate = match timeout(LONGEST_READ, reading).await {
+            Ok(Ok(Ok(candidate))) => candidate,
+            Ok(Ok(Err(problems))) => return self.refuse(&mut work, problems, why),
+            Ok(Err(error)) => return self.refuse(&mut work, vec![error.to_string()], why),
+            Err(_) => {
+                let text = "the files could not be read within a minute; is their file system there?";
+                return self.refuse(&mut work, vec![text.to_owned()], why);
+            }
         };
         let waits = self.settled.waits(&candidate.config);
         let result = match candidate.is_other(&self.stations.live.load(), &work.contents) {
@@ -174,7 +186,8 @@ impl Reloader {
         self.settled.listeners.iter().filter_map(|one| one.speaks.load().tls.clone()).collect()
     }
 
-    fn refuse(&self, work: &mut Work, problems: Vec<String>, why: &str) -> Outcome {
+    fn refuse(&self, work: &mut Work, mut problems: Vec<String>, why: &str) -> Outcome {
+        shorten(&mut problems);
         let waits = {
             let mut state = lock(&self.state);
             state.problems.clone_from(&problems);
@@ -229,10 +242,48 @@ fn files(file: Option<&Path>) -> Files {
     Files::of(file.unwrap_or(Path::new(USUAL_PLACE)))
 }
 
+/// Every line of a users file may be a problem; nobody reads them all here.
+fn shorten(problems: &mut Vec<String>) {
+    let more = problems.len().saturating_sub(MOST_PROBLEMS);
+    if more > 0 {
+        problems.truncate(MOST_PROBLEMS);
+        problems.push(format!("{more} more problems; `la-gateway check` shows them all"));
+    }
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_very_many_problems_the_first_are_kept_and_the_rest_is_counted() {
+        let mut problems: Vec<String> = (0..MOST_PROBLEMS + 7).map(|number| number.to_string()).collect();
+        shorten(&mut problems);
+        assert_eq!((problems.len(), problems[0].as_str()), (MOST_PROBLEMS + 1, "0"));
+        assert!(problems[MOST_PROBLEMS].starts_with("7 more problems"));
+        problems.truncate(MOST_PROBLEMS);
+        shorten(&mut problems);
+        assert_eq!(problems.len(), MOST_PROBLEMS);
+    }
+
+    #[test]
+    fn an_outcome_is_plain_to_a_script() {
+        let outcome = Outcome {
+            outcome: ReloadResult::Refused,
+            problems: vec!["gateway.toml:1:1: wrong".to_owned()],
+            waits: Vec::new(),
+        };
+        assert_eq!(
+            serde_json::to_string(&outcome).expect("JSON"),
+            r#"{"outcome":"refused","problems":["gateway.toml:1:1: wrong"],"waits":[]}"#
+        );
+    }
 }

@@ -120,6 +120,7 @@ impl Gateway {
         let mut running = Running::begin(self);
         running.be_controlled(attendants.control, attendants.launcher, orders)?;
         running.gateway.say_where();
+        info!(event_id = events::POLICY.0, "policy: {}", running.gateway.reloader.state().policy);
         running.say_ready();
         let cut = running.obey_to_the_end(&mut inbox).await;
         tasks.iter().for_each(JoinHandle::abort);

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+pub use self::again::Known;
 use super::basic;
 use super::basic::Credentials;
 use super::destinations::Destinations;
@@ -43,7 +44,7 @@ pub struct Client {
     proof: Proof,
 }
 
-/// What a client is known by.
+/// How a client was known.
 #[derive(Clone, Debug)]
 enum Proof {
     Network,

@@ -115,3 +115,49 @@ async fn greater_numbers_let_those_that_wait_begin() {
         assert!(waiter.await.expect("ran").is_ok());
     }
 }
+
+/// Comes, waits perhaps, and is set up for a moment.
+async fn visit(gate: Arc<Gate>, last: u8) -> bool {
+    let urgency = if last.is_multiple_of(3) { Urgency::Control } else { Urgency::Bulk };
+    let entered = gate.enter(&client(last), urgency, &Seen::default()).await;
+    tokio::task::yield_now().await;
+    entered.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crowd_on_several_threads_of_which_some_go_away_leaves_nothing_behind() {
+    let gate = gate(3, 1000);
+    let mut crowd = tokio::task::JoinSet::new();
+    let mut stay = 0;
+    for turn in 0..900_u16 {
+        let visiting = crowd.spawn(visit(Arc::clone(&gate), (turn % 40) as u8));
+        match turn % 5 {
+            0 => visiting.abort(),
+            _ => stay += 1,
+        }
+        if turn % 16 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let mut served = 0;
+    while let Some(visited) = crowd.join_next().await {
+        served += usize::from(visited.is_ok_and(|entered| entered));
+    }
+    assert!(served >= stay, "{served} of {stay}");
+    assert_empty(&gate);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_nobody_hears_any_more_goes_to_the_next() {
+    let gate = gate(1, 5);
+    let first = enter(&gate, 1).await.expect("at once");
+    let arrival = gate.lock().room.arrive(&client(2), Urgency::Bulk);
+    let Arrival::Waits(deaf, None) = arrival else { panic!("{arrival:?}") };
+    // Its receiver is gone, and its place not yet given back.
+    gate.lock().waiting.insert(deaf, oneshot::channel().0);
+    let last = waiter(&gate, 3);
+    until_waiting(&gate, 2).await;
+    drop(first);
+    drop(last.await.expect("ran").expect("its turn"));
+    assert_empty(&gate);
+}

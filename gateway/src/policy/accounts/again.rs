@@ -9,22 +9,40 @@ use super::Proof;
 use super::client_of;
 use crate::refusal::Refusal;
 
+/// What a client was known by, without the role that it had.
+#[derive(Clone, Debug)]
+pub struct Known {
+    user: Option<Arc<str>>,
+    proof: Proof,
+}
+
+impl Client {
+    /// Returns what it is known by, to ask again later.
+    pub fn known(&self) -> Known {
+        Known { user: self.user.clone(), proof: self.proof.clone() }
+    }
+}
+
 impl Accounts {
     /// Identifies a client again by what it was known by: its user with the very hash its password was
     /// checked against, its certificate's name, or its network.
     ///
     /// Credentials are not at hand any more, so where a request would have had a second chance, the
     /// network is all that is asked.
-    pub fn again(&self, client: &Client, from: IpAddr) -> Result<Client, Refusal> {
+    pub fn again(&self, known: &Known, from: IpAddr) -> Result<Client, Refusal> {
         let by_network = || self.by_network(from).ok_or(Refusal::ClientNetworkDenied);
-        let Some(user) = client.user() else { return by_network() };
-        match &client.proof {
+        let Some(user) = &known.user else { return by_network() };
+        match &known.proof {
             Proof::Password(hash) if self.has_users() => {
                 let same = self.users.get(user).filter(|account| account.hash == *hash);
                 same.map(client_of).ok_or(Refusal::CredentialsRejected)
             }
             Proof::Certificate => match self.certificates.get(user) {
-                Some(role) => Ok(Client { role: Arc::clone(role), ..client.clone() }),
+                Some(role) => Ok(Client {
+                    user: Some(Arc::clone(user)),
+                    role: Arc::clone(role),
+                    proof: Proof::Certificate,
+                }),
                 None => by_network(),
             },
             Proof::Password(_) | Proof::Network => by_network(),
@@ -73,7 +91,7 @@ mod tests {
     }
 
     fn role_again(accounts: &Accounts, client: &Client, from: IpAddr) -> Result<String, Refusal> {
-        accounts.again(client, from).map(|client| client.role().name.to_string())
+        accounts.again(&client.known(), from).map(|client| client.role().name.to_string())
     }
 
     #[test]

@@ -138,13 +138,14 @@ fn only_the_rate_whose_numbers_changed_begins_anew() {
     let limits = limits(|s| s.burst = NonZeroU32::MIN);
     let from = IpAddr::from([10, 0, 0, 1]);
     let spent = || (0..9).map(|_| limits.request(from)).filter(Result::is_ok).count();
-    assert_eq!(spent(), 5);
+    // One comes back a second, and a busy machine may take that long.
+    assert!((5..=6).contains(&spent()));
     let mut settings = limits.bounds.load().settings.clone();
     settings.tunnels = 7;
     settings.burst = NonZeroU32::new(9).expect("not zero");
     limits.change(settings.clone());
-    assert_eq!(spent(), 0, "its own numbers are as they were");
+    assert!(spent() <= 1, "its own numbers are as they were");
     settings.request_burst_per_address = NonZeroU32::new(6).expect("not zero");
     limits.change(settings);
-    assert_eq!(spent(), 6);
+    assert!((6..=7).contains(&spent()));
 }
