@@ -1,8 +1,9 @@
-//! The admin listener: `/metrics`, `/healthz` and `/readyz`, for those who may read them.
+//! The admin listener: `/metrics`, `/healthz`, `/readyz` and `/api/clients`, for those who may read them.
 //!
 //! It is apart from the proxy's listeners: nothing of it can be reached through a proxy port, and no
 //! proxying through it.
 
+mod clients;
 mod ready;
 
 use std::convert::Infallible;
@@ -29,11 +30,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
-use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::connect::Stations;
 use crate::events;
 use crate::listen::socket::accept;
+use crate::observe::log::Dropped;
 
 /// Most admin connections at once.
 const MOST_CONNECTIONS: usize = 64;
@@ -46,7 +47,7 @@ pub struct Admin {
     /// The stations whose state is shown.
     pub stations: Arc<Stations>,
     /// Counts records that were dropped.
-    pub dropped: Option<ErrorCounter>,
+    pub dropped: Option<Dropped>,
 }
 
 impl Admin {
@@ -63,10 +64,8 @@ impl Admin {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let (stream, peer) = accept(&listener).await;
             if !self.admits(peer.ip()) {
-                if self.stations.repeats.pass(peer.ip(), "admin").is_none() {
-                    continue;
-                }
-                warn!(event_id = events::CLIENT_NETWORK_DENIED.0, client = %peer, "admin listener: client is not listed in `from`");
+                let Some(suppressed) = self.stations.repeats.pass(peer.ip(), "admin") else { continue };
+                warn!(event_id = events::CLIENT_NETWORK_DENIED.0, client = %peer, suppressed, "admin listener: client is not listed in `from`");
                 continue;
             }
             let (this, closing) = (Arc::clone(&self), closing.clone());
@@ -114,7 +113,19 @@ impl Admin {
                 self.stations.readiness.snapshot();
                 self.metrics()
             }
-            _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),
+            "/api/clients" => self.clients(request.uri().query()),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there are /metrics, /healthz, /readyz and /api/clients\n".to_owned(),
+            ),
+        }
+    }
+
+    fn clients(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        match clients::page(&self.stations.fleet, query).map(|page| serde_json::to_string(&page)) {
+            Ok(Ok(json)) => answer(StatusCode::OK, json, "application/json"),
+            Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+            Err(wrong) => text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
         }
     }
 

@@ -14,6 +14,7 @@ mod way;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
@@ -36,6 +37,7 @@ use crate::observe::access::Record;
 use crate::observe::access::RequestIds;
 use crate::observe::access::Route;
 use crate::observe::access::Traffic;
+use crate::observe::fleet::Fleet;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::observe::repeats::Repeats;
@@ -65,6 +67,8 @@ pub struct Stations {
     pub passwords: PasswordWork,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Who comes through, and who no longer does.
+    pub fleet: Fleet,
     /// This gateway's name towards relays.
     pub via: Via,
     /// Records of refusals written of late.
@@ -134,6 +138,7 @@ pub async fn admit(
     let client = identify::identify(stations, &live.policy, request.authorization, sender, record).await?;
     record.user = client.user().cloned();
     record.role = Some(client.role().name.clone());
+    record.sighting = Some(stations.fleet.seen(&client, from.ip(), Instant::now()));
     let key = ClientKey::of(&client, from.ip());
     let slot = stations.limits.admit(key.clone(), client.role())?;
     let permit = client.role().destinations.authorize(&request.target)?;
@@ -167,6 +172,9 @@ where
     let Admitted { permit, tunnel, mut origin, origin_early, mut standing, _slot } = admitted;
     stations.metrics.tunnel_begins(record.set_up());
     let mut traffic = Traffic::default();
+    let host = permit.target().name();
+    let mut counted = record.sighting.as_ref().map(|sighting| stations.fleet.tunnel(sighting, host));
+    let mut tell = |so_far| counted.iter_mut().for_each(|tunnel| tunnel.tell(so_far));
     let carried = async {
         let begun =
             hellos(&tunnel, &permit, (client, early), (&mut origin, origin_early), &mut record, &mut traffic)
@@ -175,7 +183,7 @@ where
             Err(ending) => ending,
             Ok(()) => {
                 let bounds = Bounds { idle: tunnel.idle, upload_cap: permit.upload_cap() };
-                copy(client, &mut origin, bounds, &mut traffic).await
+                copy(client, &mut origin, bounds, &mut traffic, &mut tell).await
             }
         }
     };
@@ -189,6 +197,8 @@ where
         origin.reset();
     }
     record.traffic = traffic;
+    tell(traffic);
+    drop(counted);
     stations.metrics.tunnel_ends(ending, traffic);
     record.carried(ending, &stations.repeats);
     ending

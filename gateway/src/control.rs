@@ -12,8 +12,6 @@ pub mod successor;
 pub mod wire;
 
 use std::io;
-use std::net::IpAddr;
-use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
@@ -41,7 +39,6 @@ use self::successor::READY;
 use self::wire::LONGEST_REQUEST;
 use self::wire::Word;
 use crate::events;
-use crate::observe::repeats::Repeats;
 
 /// Most orders that wait to be obeyed.
 pub const MOST_ORDERS: usize = 32;
@@ -89,8 +86,6 @@ pub struct Offer {
 
 /// The control socket's server.
 pub struct Control {
-    /// Refusals recorded of late.
-    pub repeats: Repeats,
     /// Who is answered beside root.
     pub own: u32,
     /// Where orders go.
@@ -122,11 +117,9 @@ impl Control {
         let Ok(peer) = stream.peer_cred() else { return };
         let answer = match admits(peer.uid(), self.own) {
             false => {
-                // All of them count as one client of the record's bound.
-                if self.repeats.pass(IpAddr::V4(Ipv4Addr::UNSPECIFIED), "control").is_some() {
-                    let uid = peer.uid();
-                    warn!(event_id = events::CONTROL.0, uid, "control socket: this user is refused");
-                }
+                // All of them are one kind for the bound on repeats, which the log keeps.
+                let uid = peer.uid();
+                warn!(event_id = events::CONTROL.0, uid, "control socket: this user is refused");
                 Err(format!(
                     "user {} may not control this gateway; only root and user {}",
                     peer.uid(),

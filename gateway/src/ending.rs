@@ -3,6 +3,8 @@
 //! After the 200 there is no status to send; closing is the only answer. [`Ending::row`] says what each
 //! ending means in records and metrics.
 
+mod advice;
+
 use crate::events;
 use crate::events::EventId;
 use crate::refusal::Fault;

@@ -6,6 +6,7 @@
 //! Ids of our own start at 110.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -85,6 +86,12 @@ events! {
     READINESS = 147;
     /// More tunnels want to be set up at once than may wait for it.
     SURGE = 148;
+    /// Records like earlier ones were not written; their number.
+    REPEATS = 150;
+    /// Clients that were seen regularly are silent.
+    CLIENT_SILENT = 151;
+    /// Clients that were silent are back.
+    CLIENT_BACK = 152;
     /// Nothing can be reached until an operator acts; accepting is paused or a part is missing.
     DEGRADED = 300;
     /// An error of the gateway itself.
@@ -103,23 +110,29 @@ impl fmt::Display for EventId {
     }
 }
 
-/// Form and level of the records on standard output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Form, place and level of the records.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// One line of text or one JSON object a record.
+    /// What a record looks like, and where it goes.
     pub format: LogFormat,
     /// The least level that is written.
     pub level: LogLevel,
+    /// Where the journal takes entries.
+    pub journal_socket: PathBuf,
 }
 
 /// Form of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
+    /// The journal where standard output or standard error leads to it, else text.
+    Auto,
     /// One line of text.
     Text,
     /// One JSON object.
     Json,
+    /// One entry of the journal, with fields of its own.
+    Journald,
 }
 
 /// The least level of records that are written.

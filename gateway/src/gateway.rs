@@ -15,15 +15,16 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::interval;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tracing::warn;
-use tracing_appender::non_blocking::ErrorCounter;
 
 use self::build::Parts;
 use self::places::Places;
@@ -49,6 +50,9 @@ use crate::listen::socket;
 use crate::listen::tls;
 use crate::listen::tls::Identity;
 use crate::observe::access::RequestIds;
+use crate::observe::fleet::Fleet;
+use crate::observe::log;
+use crate::observe::log::Dropped;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::observe::repeats::Repeats;
@@ -129,7 +133,7 @@ impl Gateway {
     pub fn bind(
         config: &Config,
         mut inherited: Inherited,
-        dropped: Option<ErrorCounter>,
+        dropped: Option<Dropped>,
     ) -> Result<Self, StartError> {
         let speaks = prepare(config)?;
         let mut key = [0; 32];
@@ -169,6 +173,7 @@ impl Gateway {
             reloads: watch::Sender::new(()),
             limits: Arc::new(Limits::new(limits)),
             passwords: PasswordWork::new(processors),
+            fleet: Fleet::new(config.fleet, config.roles.names(), &metrics)?,
             gate: Arc::new(Gate::new(config.surge, Arc::clone(&metrics))),
             readiness: Arc::new(readiness),
             metrics,
@@ -316,13 +321,14 @@ async fn sweep(stations: Arc<Stations>) {
     loop {
         clock.tick().await;
         stations.limits.sweep();
-        let unwritten = stations.repeats.sweep();
-        if unwritten > 0 {
-            info!(
-                event_id = events::INFORMATION.0,
-                suppressed = unwritten,
-                "records of repeated refusals were not written"
-            );
-        }
+        log::tell_suppressed(&stations.repeats);
+    }
+}
+
+/// Looks, for ever, for clients that have become silent or are back.
+async fn watch(stations: Arc<Stations>) {
+    loop {
+        sleep(stations.fleet.until_sweep()).await;
+        stations.fleet.sweep(Instant::now());
     }
 }

@@ -4,6 +4,8 @@
 //! metrics and records, the event id, the level, whose fault it is, and the error type for the
 //! `Proxy-Status` field (RFC 9209 section 2.3). A new reason is a new variant here and nothing else.
 
+mod advice;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -199,6 +201,17 @@ pub enum Level {
     Error,
 }
 
+impl Level {
+    /// Returns the word used in the reference: `info`, `warn` or `error`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// What one [`Refusal`] means to everyone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -358,26 +371,4 @@ impl From<HostPortError> for Refusal {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn every_refusal_has_a_label_of_its_own_and_an_error_status() {
-        let mut labels = BTreeSet::new();
-        for refusal in Refusal::every() {
-            let row = refusal.row();
-            assert!(labels.insert(row.reason), "{} stands twice", row.reason);
-            assert!((400..=599).contains(&row.status), "{row:?}");
-        }
-    }
-
-    #[test]
-    fn policy_denials_are_403_and_never_ask_for_a_password() {
-        for refusal in Refusal::every() {
-            let row = refusal.row();
-            assert_eq!(row.fault == Fault::Policy, row.status == 403, "{row:?}");
-            assert_eq!(row.event == events::CREDENTIALS, row.status == 407, "{row:?}");
-        }
-    }
-}
+mod tests;

@@ -8,6 +8,8 @@ mod bundles;
 mod cast;
 #[path = "program/check.rs"]
 mod check;
+#[path = "program/events.rs"]
+mod events;
 #[path = "program/explain.rs"]
 mod explain;
 #[path = "program/hosts.rs"]

@@ -51,6 +51,7 @@ fn every_value_of_the_reference_is_the_default() {
         sandbox,
         reload,
         log,
+        fleet,
         roles: _,
         file: _,
     } = &written;
@@ -69,6 +70,7 @@ fn every_value_of_the_reference_is_the_default() {
     same("sandbox", sandbox, &built_in.sandbox);
     same("reload", reload, &built_in.reload);
     same("log", log, &built_in.log);
+    same("fleet", fleet, &built_in.fleet);
     same("role and passwords", &roles(&written), &roles(&built_in));
 }
 

@@ -96,7 +96,7 @@ const STRANGE: [&str; 8] = [
     "\0\x08\x7f\x0b",
 ];
 
-fn strange_rows() -> Vec<Row> {
+pub(crate) fn strange_rows() -> Vec<Row> {
     const ANY: &[u16] = &[400, 403, 407, 431, 505];
     let long = "x\"\\".repeat(8192 / 3);
     let mut rows = Vec::new();

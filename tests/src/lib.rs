@@ -3,7 +3,8 @@
 //! Fakes of the outside: [`azure`] (its services: [`family`]), which takes everything, for the gateway;
 //! [`workspace`], which is as strict as the real services, for the agent; [`origin`], [`dns`]. Callers:
 //! [`client`], [`curl`]. Between: [`haproxy`], and as relays [`tinyproxy`] and [`scripted`]. The programs
-//! under test: [`gateway`], with its [`config`] and its [`metrics`], and [`agent`]; their [`record`]s. Props: [`pki`], [`authority`],
+//! under test: [`gateway`], with its [`config`] and its [`metrics`], and [`agent`]; their [`record`]s and
+//! [`text_line`]s, and the [`journal`] that takes them. Props: [`pki`], [`authority`],
 //! [`hello`], [`users`], [`proxy_header`], [`content`], [`wire`], [`patience`], [`installed`], [`process`].
 
 // A fake that cannot go on must say so loudly: panics and prints are this crate's reports.
@@ -22,6 +23,7 @@ pub mod gateway;
 pub mod haproxy;
 pub mod hello;
 pub mod installed;
+pub mod journal;
 pub mod metrics;
 pub mod origin;
 pub mod patience;
@@ -31,6 +33,7 @@ mod program;
 pub mod proxy_header;
 pub mod record;
 pub mod scripted;
+pub mod text_line;
 pub mod tinyproxy;
 pub mod users;
 pub mod wire;

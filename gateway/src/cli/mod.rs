@@ -4,6 +4,7 @@ mod bundles;
 mod check;
 mod control;
 mod document;
+mod events;
 mod explain;
 mod hosts;
 mod import;
@@ -85,6 +86,8 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// List every event id, refusal and ending, and what to do about each
+    Events(events::Arguments),
 }
 
 /// Reads the arguments and runs the command.
@@ -107,6 +110,7 @@ pub(crate) fn main() -> ExitCode {
         Command::ImportSquid(what) => exit_code(import::squid(&what)),
         Command::Completions { shell } => exit_code(manual::completions(shell)),
         Command::Man { out } => exit_code(manual::man(out.as_deref())),
+        Command::Events(what) => exit_code(events::events(&what)),
     }
 }
 

@@ -93,10 +93,12 @@ pub(super) fn control_socket(configured: &ControlSocket) -> anyhow::Result<PathB
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(config: Config, what: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(&config, what)?;
+    // The journal's socket is opened before the sandbox closes, its writer's thread is started inside.
+    let output = log::open(&config.log);
     let openings = Openings::of(&config);
     let sandbox = config.sandbox.then(|| sandbox::close(&openings));
     let in_force = sandbox.as_ref().and_then(|closed| closed.as_ref().ok()).copied();
-    let writer = log::start(config.log);
+    let writer = log::start(config.log.level, output);
     say(sandbox);
     prepared.notes.iter().for_each(|note| info!(event_id = events::INFORMATION.0, "{note}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;

@@ -57,6 +57,7 @@ pub(super) struct File {
     pub(super) sandbox: Sandbox,
     pub(super) reload: Reload,
     pub(super) log: Log,
+    pub(super) fleet: Fleet,
     pub(super) readiness: Readiness,
     pub(super) role: BTreeMap<String, Spanned<Role>>,
 }
@@ -273,11 +274,27 @@ impl Default for Reload {
 pub(super) struct Log {
     pub(super) format: LogFormat,
     pub(super) level: LogLevel,
+    pub(super) journal_socket: PathBuf,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: LogLevel::Info }
+        let journal_socket = PathBuf::from("/run/systemd/journal/socket");
+        Self { format: LogFormat::Auto, level: LogLevel::Info, journal_socket }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Fleet {
+    pub(super) clients: NonZeroU32,
+    pub(super) silent_after: Parsed<SpanOrNone>,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        let silent_after = std::time::Duration::from_secs(15 * 60);
+        Self { clients: number(10_000), silent_after: Parsed(SpanOrNone(silent_after)) }
     }
 }
 

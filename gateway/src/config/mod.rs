@@ -44,6 +44,7 @@ use self::values::AdminAddress;
 use crate::events::Log;
 use crate::policy::addresses::Addresses;
 use crate::policy::canaries::Canaries;
+use crate::policy::fleet::FleetSettings;
 use crate::policy::limits;
 use crate::policy::names::DnsSettings;
 use crate::policy::relays::RelaySettings;
@@ -86,8 +87,10 @@ pub struct Config {
     pub sandbox: bool,
     /// What a reload does.
     pub reload: Reload,
-    /// Form and level of the records.
+    /// Form, place and level of the records.
     pub log: Log,
+    /// How many clients are remembered, and when one counts as silent.
+    pub fleet: FleetSettings,
     /// Roles with their users and networks.
     pub roles: Roles,
     /// The file, or `None` for the built-in default.
@@ -229,7 +232,15 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         head_timeout: limits.head_timeout.0.0,
         sandbox: written.sandbox.enabled,
         reload,
-        log: Log { format: written.log.format, level: written.log.level },
+        log: Log {
+            format: written.log.format,
+            level: written.log.level,
+            journal_socket: folder.join(written.log.journal_socket),
+        },
+        fleet: FleetSettings {
+            clients: usize::try_from(written.fleet.clients.get()).unwrap_or(usize::MAX),
+            silent_after: Some(written.fleet.silent_after.0.0).filter(|after| !after.is_zero()),
+        },
         roles,
         file: file.map(Path::to_owned),
     })

@@ -76,6 +76,11 @@ impl Roles {
         self.all.iter().filter(|summary| summary.mode() == Mode::Report)
     }
 
+    /// Returns the names of all roles.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(|summary| &*summary.role.name)
+    }
+
     /// Gathers the accounts of all roles.
     pub fn accounts(&self, verified: Arc<Verified>) -> Accounts {
         Accounts::new(

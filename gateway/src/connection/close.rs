@@ -29,6 +29,9 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Counts and records a refusal whose answer hyper writes, or that has none.
 pub(super) fn refused(stations: &Stations, record: Record, refusal: &Refusal) {
     stations.metrics.refused(refusal);
+    if let Some(sighting) = &record.sighting {
+        sighting.refused(refusal.row().reason);
+    }
     record.refused(refusal, &stations.repeats);
 }
 

@@ -49,7 +49,7 @@ impl Gateway {
             }
         });
         let own = rustix::process::geteuid().as_raw();
-        let control = Control { repeats: Repeats::default(), own, orders };
+        let control = Control { own, orders };
         let conversation = tokio::spawn(async move { control.converse(far).await });
         Self { near, turns, yielded, conversation }
     }

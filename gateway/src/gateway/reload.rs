@@ -218,9 +218,12 @@ impl Reloader {
         if self.places.change(most) {
             say_fewer(&config, most);
         }
+        self.stations.fleet.configure(config.fleet, config.roles.names());
         self.settled.speak(speaks);
         self.stations.replace(parts.live(&config, own, Arc::clone(&self.verified)));
         report_mode(&config, &self.stations.metrics);
+        let live = self.stations.live.load();
+        self.stations.fleet.keep_users(|name| live.policy.accounts.is_name(name));
     }
 
     fn is_watching(&self) -> bool {

@@ -40,13 +40,14 @@ use super::refresh;
 use super::reload;
 use super::service::Service;
 use super::sweep;
+use super::watch;
 use crate::control::Control;
 use crate::control::Order;
 use crate::control::Reply;
 use crate::control::client::ClientError;
 use crate::control::successor::Predecessor;
 use crate::events;
-use crate::observe::repeats::Repeats;
+use crate::observe::log;
 
 /// Longest wait for what is no tunnel, once the tunnels are cut: a head, a look-up. They have deadlines.
 const LAST: Duration = Duration::from_secs(1);
@@ -113,6 +114,7 @@ impl Gateway {
             tokio::spawn(identities::keep_fresh(Arc::clone(&self.reloader))),
             tokio::spawn(reload::watch(Arc::clone(&self.reloader))),
             tokio::spawn(sweep(Arc::clone(&stations))),
+            tokio::spawn(watch(Arc::clone(&stations))),
             tokio::spawn(refresh(Arc::clone(&stations))),
             tokio::spawn(canaries::keep_walking(stations)),
         ];
@@ -170,7 +172,7 @@ impl Running {
         if let Some((listener, path)) = control {
             let listener = Arc::new(UnixListener::from_std(listener)?);
             let own = geteuid().as_raw();
-            let server = Arc::new(Control { repeats: Repeats::default(), own, orders });
+            let server = Arc::new(Control { own, orders });
             let serving = tokio::spawn(server.serve(Arc::clone(&listener), self.conversations.clone()));
             self.control = Some((serving, listener, path));
         }
@@ -293,6 +295,7 @@ impl Running {
         self.admin_closes.cancel();
         self.conversations.close();
         let _ = timeout(LAST, self.conversations.wait()).await;
+        log::tell_suppressed(&self.gateway.stations.repeats);
         match self.successor {
             Some(successor) => info!(event_id = events::STOPPED.0, cut, successor, "stopped"),
             None => info!(event_id = events::STOPPED.0, cut, "stopped"),

@@ -21,6 +21,7 @@ use tracing::warn;
 
 use crate::ending::Ending;
 use crate::events;
+use crate::observe::fleet::Sighting;
 use crate::observe::repeats::Repeats;
 use crate::parse::TlsVersion;
 use crate::policy::destinations::Reported;
@@ -115,6 +116,8 @@ pub struct Record {
     pub tls_version: Option<TlsVersion>,
     /// Bytes carried.
     pub traffic: Traffic,
+    /// The client in the fleet, once it is identified.
+    pub sighting: Option<Sighting>,
 }
 
 impl Record {
@@ -135,6 +138,7 @@ impl Record {
             address: None,
             tls_version: None,
             traffic: Traffic::default(),
+            sighting: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Metrics. Every series exists from the start: labels come from the tables, never from a peer.
 
 mod canaries;
+mod fleet;
 mod reloads;
 mod surge;
 
@@ -21,13 +22,14 @@ use prometheus::IntGaugeVec;
 use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
-use tracing_appender::non_blocking::ErrorCounter;
 
 use self::canaries::Canaries;
+pub(super) use self::fleet::FleetMetrics;
 pub use self::reloads::ReloadResult;
 use self::reloads::Reloads;
 use self::surge::Surge;
 use super::access::Traffic;
+use super::log::Dropped;
 use crate::ending::Ending;
 use crate::policy::destinations::Reported;
 use crate::refusal::Fault;
@@ -163,7 +165,7 @@ impl Metrics {
             )?,
             dropped: counter(
                 "la_gateway_log_records_dropped_total",
-                "Records dropped because the queue was full.",
+                "Records dropped because the queue was full, or the journal took none.",
             )?,
             reloads: Reloads::new(&registry)?,
             present: Mutex::default(),
@@ -253,8 +255,8 @@ impl Metrics {
     }
 
     /// Returns all metrics in Prometheus' text format.
-    pub fn text(&self, dropped: Option<&ErrorCounter>) -> Result<String, prometheus::Error> {
-        if let Some(total) = dropped.and_then(|counter| u64::try_from(counter.dropped_lines()).ok()) {
+    pub fn text(&self, dropped: Option<&Dropped>) -> Result<String, prometheus::Error> {
+        if let Some(total) = dropped.map(Dropped::total) {
             self.dropped.inc_by(total.saturating_sub(self.dropped.get()));
         }
         TextEncoder::new().encode_to_string(&self.registry.gather())

@@ -6,6 +6,7 @@
 //! address translator does not lock out its neighbours. IPv6 addresses count by their /64.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::net::Ipv6Addr;
@@ -72,6 +73,15 @@ impl ClientKey {
 /// An IPv4 address, or the first 64 bits of an IPv6 address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NetworkKey(IpAddr);
+
+impl fmt::Display for NetworkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(v6) => write!(f, "{v6}/64"),
+        }
+    }
+}
 
 impl NetworkKey {
     /// Returns the key of an address; an IPv4-mapped IPv6 address counts as its IPv4 address.

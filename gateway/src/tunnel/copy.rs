@@ -49,8 +49,14 @@ pub struct Bounds {
 }
 
 /// Carries bytes between a client and an origin, and says how it ended. `traffic` counts what was
-/// delivered; it is right at every await, so dropping the future loses no count.
-pub async fn copy<C, O>(client: &mut C, origin: &mut O, bounds: Bounds, traffic: &mut Traffic) -> Ending
+/// delivered; it is right at every await, so dropping the future loses no count. `tell` is told of progress.
+pub async fn copy<C, O>(
+    client: &mut C,
+    origin: &mut O,
+    bounds: Bounds,
+    traffic: &mut Traffic,
+    mut tell: impl FnMut(Traffic),
+) -> Ending
 where
     C: AsyncRead + AsyncWrite + Unpin,
     O: AsyncRead + AsyncWrite + Unpin,
@@ -64,6 +70,9 @@ where
         let states = (up.state, down.state);
         let upward = up.poll(cx, client, origin, &mut traffic.up);
         let downward = down.poll(cx, origin, client, &mut traffic.down);
+        if before != *traffic {
+            tell(*traffic);
+        }
         match (upward, downward) {
             (Poll::Ready(Err(Side::Cap)), _) | (_, Poll::Ready(Err(Side::Cap))) => {
                 return Poll::Ready(Ending::UploadCap);

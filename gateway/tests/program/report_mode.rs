@@ -27,7 +27,7 @@ fn check_and_the_start_name_each_role_in_report_mode_and_no_other() {
         metrics.contains("\nla_gateway_would_refuse_total{reason=\"host_denied\",role=\"trial\"} 0\n"),
         "{metrics}"
     );
-    assert!(!metrics.contains("role=\"agents\""), "{metrics}");
+    assert!(!metrics.contains("reason=\"host_denied\",role=\"agents\""), "{metrics}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Settled {
     ) -> Self {
         let admin = config.admin.as_ref().map(|admin| admin.address);
         let control = config.control.clone();
-        Self { listeners, bound, admin, control, sandbox: config.sandbox, log: config.log }
+        Self { listeners, bound, admin, control, sandbox: config.sandbox, log: config.log.clone() }
     }
 
     /// Says what of a configuration waits for a restart.

@@ -38,6 +38,7 @@ impl Running {
             "admin": admin,
             "control": self.control.as_ref().map(|(_, _, path)| path),
             "tunnels": self.gateway.stations.limits.tunnels(),
+            "fleet": self.gateway.stations.fleet.snapshot(std::time::Instant::now()),
             "policy": reload.policy,
             "reload": reload,
         })

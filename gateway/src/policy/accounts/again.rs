@@ -24,6 +24,11 @@ impl Client {
 }
 
 impl Accounts {
+    /// Says whether a client can have this name: a user's, or one that a role lists for certificates.
+    pub fn is_name(&self, name: &str) -> bool {
+        self.users.contains_key(name) || self.certificates.contains_key(name)
+    }
+
     /// Identifies a client again by what it was known by: its user with the very hash its password was
     /// checked against, its certificate's name, or its network.
     ///

@@ -110,7 +110,7 @@ async fn the_end_of_a_stream_is_passed_on_only_after_everything_before_it() {
         let mut client = Scripted::sends(&[b'x'; 100]).then_ends();
         let mut origin = Scripted::with_room(room);
         let mut traffic = Traffic::default();
-        poll_times(copy(&mut client, &mut origin, BOUNDS, &mut traffic), 5);
+        poll_times(copy(&mut client, &mut origin, BOUNDS, &mut traffic, |_| ()), 5);
         assert_eq!(origin.did.contains(&Did::Shut), shut, "room for {room}: {:?}", origin.did);
         assert_eq!(traffic.up, room.min(100) as u64);
         if shut {
@@ -125,7 +125,7 @@ async fn nothing_more_is_read_while_the_receiver_is_full_and_at_most_the_scratch
         let mut client = Scripted::endless();
         let mut origin = Scripted::with_room(room);
         let mut traffic = Traffic::default();
-        poll_times(copy(&mut client, &mut origin, BOUNDS, &mut traffic), 20);
+        poll_times(copy(&mut client, &mut origin, BOUNDS, &mut traffic, |_| ()), 20);
         let kept = client.given - room;
         assert_eq!(traffic.up, room as u64);
         assert!((1..=SCRATCH).contains(&kept), "room for {room}, {} read", client.given);
@@ -153,7 +153,7 @@ async fn an_endless_sender_gives_the_other_direction_its_turn_and_goes_on_afterw
     let mut origin = Scripted::sends(b"answer").and_room(usize::MAX);
     client.room = usize::MAX;
     let mut traffic = Traffic::default();
-    poll_times(copy(&mut client, &mut origin, BOUNDS, &mut traffic), 1);
+    poll_times(copy(&mut client, &mut origin, BOUNDS, &mut traffic, |_| ()), 1);
     assert_eq!(traffic, Traffic { up: (MOST_MOVES * SCRATCH) as u64, down: 6 });
 
     let much = 5 * MOST_MOVES * SCRATCH;
@@ -161,7 +161,7 @@ async fn an_endless_sender_gives_the_other_direction_its_turn_and_goes_on_afterw
     let mut origin = Scripted::default().then_ends().and_room(usize::MAX);
     let mut traffic = Traffic::default();
     let began = Instant::now();
-    let ending = copy(&mut client, &mut origin, BOUNDS, &mut traffic).await;
+    let ending = copy(&mut client, &mut origin, BOUNDS, &mut traffic, |_| ()).await;
     assert_eq!((ending, traffic.up), (Ending::Finished, much as u64));
     assert_eq!(began.elapsed(), Duration::ZERO, "nothing but the clock woke it");
 }
@@ -189,7 +189,7 @@ async fn a_flush_comes_once_there_is_nothing_to_add_and_is_asked_again_until_it_
     let mut client = Scripted::sends(&vec![0; 3 * SCRATCH]);
     let mut origin = Scripted::with_room(usize::MAX).slow_to_flush(2);
     let mut traffic = Traffic::default();
-    poll_times(copy(&mut client, &mut origin, BOUNDS, &mut traffic), 6);
+    poll_times(copy(&mut client, &mut origin, BOUNDS, &mut traffic, |_| ()), 6);
     let wrote = [Did::Took(SCRATCH), Did::Took(SCRATCH), Did::Took(SCRATCH)];
     let flushed = [Did::NotYetFlushed, Did::NotYetFlushed, Did::Flushed];
     assert_eq!(origin.did, [wrote, flushed].concat());
@@ -211,7 +211,7 @@ async fn the_side_that_broke_is_named_however_it_breaks_and_what_it_took_is_coun
             let whole = Scripted::sends(&[b'x'; 100]).then_ends().and_room(usize::MAX);
             let (mut client, mut origin) = if client_breaks { (broken, whole) } else { (whole, broken) };
             let mut traffic = Traffic::default();
-            assert_eq!(copy(&mut client, &mut origin, BOUNDS, &mut traffic).await, ending, "{way}");
+            assert_eq!(copy(&mut client, &mut origin, BOUNDS, &mut traffic, |_| ()).await, ending, "{way}");
             let broken = if client_breaks { &client } else { &origin };
             let toward = if client_breaks { traffic.down } else { traffic.up };
             assert_eq!((toward, traffic.up + traffic.down), (broken.taken as u64, toward), "{way}");
@@ -223,7 +223,7 @@ async fn the_side_that_broke_is_named_however_it_breaks_and_what_it_took_is_coun
 async fn a_receiver_that_is_gone_already_needs_no_end_of_stream() {
     let mut client = Scripted::default().then_ends();
     let mut origin = Scripted::default().then_ends().breaks_when_shut(io::ErrorKind::NotConnected);
-    let ending = copy(&mut client, &mut origin, BOUNDS, &mut Traffic::default()).await;
+    let ending = copy(&mut client, &mut origin, BOUNDS, &mut Traffic::default(), |_| ()).await;
     assert_eq!(ending, Ending::Finished);
 }
 
@@ -251,7 +251,7 @@ async fn the_counts_are_exact_when_the_tunnel_is_dropped_in_the_middle() {
         let mut client = Scripted::endless().and_room(3);
         let mut origin = Scripted::sends(b"answer").and_room(room);
         let mut traffic = Traffic::default();
-        poll_times(copy(&mut client, &mut origin, BOUNDS, &mut traffic), 3);
+        poll_times(copy(&mut client, &mut origin, BOUNDS, &mut traffic, |_| ()), 3);
         assert_eq!(traffic, Traffic { up: origin.taken as u64, down: 3 });
         assert_eq!(origin.taken, room);
     }
@@ -273,7 +273,7 @@ async fn an_upload_up_to_the_cap_passes_and_nothing_beyond_it_is_delivered() {
         let mut client = Scripted::sends(&[b'x'; 100]).then_ends().and_room(usize::MAX);
         let mut origin = Scripted::sends(&[b'y'; 1000]).then_ends().and_room(usize::MAX);
         let mut traffic = Traffic { up: before, down: 0 };
-        let found = copy(&mut client, &mut origin, bounds(cap), &mut traffic).await;
+        let found = copy(&mut client, &mut origin, bounds(cap), &mut traffic, |_| ()).await;
         assert_eq!(found, ending, "{before} before, a cap of {cap}");
         assert_eq!(traffic.up, before + origin.taken as u64);
         assert!(traffic.up <= cap.max(before), "{} bytes under a cap of {cap}", traffic.up);
@@ -285,7 +285,7 @@ async fn exchange(pipes: (usize, usize), up: &[u8], down: &[u8], pieces: &[usize
     let ((client_far, mut client), (mut origin, origin_far)) = (duplex(pipes.0), duplex(pipes.1));
     let mut traffic = Traffic::default();
     let carrying = async {
-        let ending = copy(&mut client, &mut origin, BOUNDS, &mut traffic).await;
+        let ending = copy(&mut client, &mut origin, BOUNDS, &mut traffic, |_| ()).await;
         // As in the gateway: the streams end with the tunnel.
         drop((client, origin));
         ending
@@ -333,7 +333,7 @@ where
 {
     tokio::spawn(async move {
         let mut traffic = Traffic::default();
-        let ending = copy(&mut client, &mut origin, BOUNDS, &mut traffic).await;
+        let ending = copy(&mut client, &mut origin, BOUNDS, &mut traffic, |_| ()).await;
         (ending, traffic)
     })
 }

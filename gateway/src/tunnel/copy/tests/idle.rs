@@ -90,7 +90,7 @@ async fn a_half_closed_tunnel_may_idle_for_two_minutes_only_and_each_byte_begins
     let bounds = Bounds { idle: HALF_CLOSED * 100, upload_cap: None };
     let tunnel = tokio::spawn(async move {
         let mut traffic = Traffic::default();
-        (copy(&mut client, &mut origin, bounds, &mut traffic).await, traffic)
+        (copy(&mut client, &mut origin, bounds, &mut traffic, |_| ()).await, traffic)
     });
     sleep(HALF_CLOSED * 10).await;
     client_far.shutdown().await.unwrap();

@@ -1,0 +1,103 @@
+//! The fleet's metrics: by role and family, never by client.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use prometheus::IntCounter;
+use prometheus::IntCounterVec;
+use prometheus::IntGaugeVec;
+use prometheus::Opts;
+
+use super::Metrics;
+use super::lock;
+use super::registered;
+use crate::policy::fleet::Family;
+
+const STATES: [&str; 2] = ["active", "silent"];
+const DIRECTIONS: [&str; 2] = ["up", "down"];
+
+/// Series of the roles that are known, and no others.
+pub(in crate::observe) struct FleetMetrics {
+    clients: IntGaugeVec,
+    bytes: IntCounterVec,
+    forgotten: IntCounter,
+    not_entered: IntCounter,
+    /// Is not shown.
+    nobody: IntCounter,
+    roles: Mutex<BTreeSet<String>>,
+}
+
+impl FleetMetrics {
+    /// Makes the series, without a role yet.
+    pub(in crate::observe) fn new(metrics: &Metrics) -> Result<Self, prometheus::Error> {
+        let registry = &metrics.registry;
+        let clients = Opts::new("la_gateway_fleet_clients", "Clients in the table, by role and state.");
+        let bytes = Opts::new(
+            "la_gateway_fleet_bytes_total",
+            "Bytes carried, those of open tunnels included, by role and family of hosts.",
+        );
+        let counter = |name: &str, help: &str| registered(registry, IntCounter::new(name, help)?);
+        Ok(Self {
+            clients: registered(registry, IntGaugeVec::new(clients, &["role", "state"])?)?,
+            bytes: registered(registry, IntCounterVec::new(bytes, &["role", "family", "direction"])?)?,
+            forgotten: counter(
+                "la_gateway_fleet_forgotten_total",
+                "Clients that were forgotten to make room in the table.",
+            )?,
+            not_entered: counter(
+                "la_gateway_fleet_not_entered_total",
+                "Requests of clients for whom the table had no room.",
+            )?,
+            nobody: IntCounter::new("nobody", "Bytes of roles that are no more.")?,
+            roles: Mutex::default(),
+        })
+    }
+
+    /// Makes the series of these roles, and ends those of all others.
+    pub(in crate::observe) fn know<'a>(&self, roles: impl IntoIterator<Item = &'a str>) {
+        let mut known = lock(&self.roles);
+        let new: BTreeSet<String> = roles.into_iter().map(str::to_owned).collect();
+        let series =
+            || Family::ALL.into_iter().flat_map(|family| DIRECTIONS.map(|way| (family.label(), way)));
+        for role in known.difference(&new) {
+            // A series that is not there needs no end.
+            STATES.iter().for_each(|state| drop(self.clients.remove_label_values(&[&**role, state])));
+            series().for_each(|(family, way)| drop(self.bytes.remove_label_values(&[&**role, family, way])));
+        }
+        for role in &new {
+            STATES.iter().for_each(|state| drop(self.clients.with_label_values(&[&**role, state])));
+            series().for_each(|(family, way)| drop(self.bytes.with_label_values(&[&**role, family, way])));
+        }
+        *known = new;
+    }
+
+    /// Returns what counts the bytes of a tunnel: up and down.
+    pub(in crate::observe) fn bytes(&self, role: &str, family: Family) -> (IntCounter, IntCounter) {
+        let known = lock(&self.roles);
+        let [up, down] = DIRECTIONS.map(|way| match known.contains(role) {
+            true => self.bytes.with_label_values(&[role, family.label(), way]),
+            // A tunnel of a role that a reload has just ended counts for nobody.
+            false => self.nobody.clone(),
+        });
+        (up, down)
+    }
+
+    /// Takes over what a sweep has found.
+    pub(in crate::observe) fn swept(
+        &self,
+        states: &BTreeMap<Arc<str>, [i64; 2]>,
+        forgotten: u64,
+        not_entered: u64,
+    ) {
+        for role in lock(&self.roles).iter() {
+            let counts = states.get(role.as_str()).copied().unwrap_or_default();
+            for (state, count) in STATES.into_iter().zip(counts) {
+                self.clients.with_label_values(&[role.as_str(), state]).set(count);
+            }
+        }
+        self.forgotten.inc_by(forgotten.saturating_sub(self.forgotten.get()));
+        self.not_entered.inc_by(not_entered.saturating_sub(self.not_entered.get()));
+    }
+}
