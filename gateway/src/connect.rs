@@ -142,8 +142,12 @@ pub async fn admit(
     let key = ClientKey::of(&client, from.ip());
     let slot = stations.limits.admit(key.clone(), client.role())?;
     let permit = client.role().destinations.authorize(&request.target)?;
-    record.rule = Some(permit.rule().to_string());
-    let _setup = stations.gate.enter(&key, permit.rule().class.urgency(), sender.head).await?;
+    record.rule = permit.rule().map(ToString::to_string);
+    if let Some(reported) = permit.reported() {
+        record.reported = Some(reported);
+        stations.metrics.would_refuse(&client.role().name, reported);
+    }
+    let _setup = stations.gate.enter(&key, permit.class().urgency(), sender.head).await?;
     let mut standing = Standing::new(&client, from.ip(), request.target, reloads);
     let mut way = Way::default();
     let opened = way::open(&live, &permit, &passed, &mut way).await;
@@ -178,7 +182,7 @@ where
         match begun {
             Err(ending) => ending,
             Ok(()) => {
-                let bounds = Bounds { idle: tunnel.idle, upload_cap: permit.rule().upload_cap };
+                let bounds = Bounds { idle: tunnel.idle, upload_cap: permit.upload_cap() };
                 copy(client, &mut origin, bounds, &mut traffic, &mut tell).await
             }
         }
@@ -254,7 +258,7 @@ where
 /// What is gathered with a hello counts towards the rule's cap, too.
 fn within_cap(permit: &Permit, traffic: Traffic, bytes: &[u8]) -> Result<(), Ending> {
     let sent = traffic.up + bytes.len() as u64;
-    match permit.rule().upload_cap {
+    match permit.upload_cap() {
         Some(cap) if sent > cap => Err(Ending::UploadCap),
         _ => Ok(()),
     }

@@ -74,6 +74,10 @@ events! {
     CONTROL = 135;
     /// The listening sockets pass from one gateway to its successor, or come from systemd; or a hand-over failed.
     HAND_OVER = 136;
+    /// A role is in report mode: what it may not do is let through and reported.
+    REPORT_MODE = 140;
+    /// A CONNECT was carried in report mode that enforcing would refuse; `would_refuse` has the reason.
+    WOULD_REFUSE = 141;
     /// A canary fails: what it stands for cannot be reached from here.
     CANARY_FAILED = 145;
     /// A canary answers again.

@@ -183,6 +183,7 @@ impl Gateway {
             draining,
             cut: CancellationToken::new(),
         });
+        report_mode(config, &stations.metrics);
         let admin = admin.map(|(listener, _)| {
             (Arc::new(listener), Arc::new(Admin { stations: Arc::clone(&stations), dropped }))
         });
@@ -236,6 +237,19 @@ fn say_fewer(config: &Config, connections: u32) {
             event_id = events::INFORMATION.0,
             "{connections} connections instead of {}: the open files limit is {limit}; raise it (ulimit -n, LimitNOFILE)",
             config.connections
+        );
+    }
+}
+
+/// Warns of each role in report mode, and sets their metrics. Called with every configuration that comes
+/// into force.
+pub fn report_mode(config: &Config, metrics: &Metrics) {
+    metrics.report_mode(config.roles.reporting().map(|summary| &*summary.role.name));
+    for summary in config.roles.reporting() {
+        warn!(
+            event_id = events::REPORT_MODE.0,
+            role = &*summary.role.name,
+            "report mode: this role may go to any host on port 443; what enforcing would refuse is recorded"
         );
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
 
+#[path = "program/bundles.rs"]
+mod bundles;
 #[path = "program/cast.rs"]
 mod cast;
 #[path = "program/check.rs"]
@@ -10,10 +12,20 @@ mod check;
 mod events;
 #[path = "program/explain.rs"]
 mod explain;
+#[path = "program/hosts.rs"]
+mod hosts;
+#[path = "program/import.rs"]
+mod import;
+#[path = "program/manual.rs"]
+mod manual;
 #[path = "program/pair.rs"]
 mod pair;
+#[path = "program/report_mode.rs"]
+mod report_mode;
 #[path = "program/run.rs"]
 mod run;
+#[path = "program/suggest.rs"]
+mod suggest;
 #[path = "program/users.rs"]
 mod users;
 
@@ -29,9 +41,22 @@ fn the_version_is_one_line() {
 fn the_help_names_every_command_and_the_usual_place_of_the_configuration() {
     let done = Folder::new().run(&["--help"]);
     assert_eq!((done.code, done.err.as_str()), (0, ""));
-    for word in
-        ["run", "check", "explain", "pair", "users", "--config <FILE>", "/etc/la-gateway/gateway.toml"]
-    {
+    for word in [
+        "run",
+        "check",
+        "explain",
+        "pair",
+        "users",
+        "hosts",
+        "bundles",
+        "suggest",
+        "import-oms",
+        "import-squid",
+        "completions",
+        "man",
+        "--config <FILE>",
+        "/etc/la-gateway/gateway.toml",
+    ] {
         assert!(done.out.contains(word), "{word} is missing:\n{}", done.out);
     }
     for command in [&["explain", "--help"][..], &["users", "--help"], &["users", "add", "--help"]] {
@@ -41,13 +66,16 @@ fn the_help_names_every_command_and_the_usual_place_of_the_configuration() {
 
 #[test]
 fn wrong_arguments_are_a_usage_error_that_says_what_is_wrong() {
-    let wrong: [(&[&str], &str); 6] = [
+    let wrong: [(&[&str], &str); 9] = [
         (&["--no-such-option"], "--no-such-option"),
         (&["no-such-command"], "no-such-command"),
         (&["explain"], "HOST"),
         (&["explain", "a.example", "--from", "nowhere"], "nowhere"),
         (&["users"], "add"),
-        (&["users", "add", "ann"], "--file"),
+        (&["users", "add", "ann", "--file", "f", "--role", "r"], "--role"),
+        (&["hosts", "add"], "HOST"),
+        (&["import-oms"], "--allowed-hosts"),
+        (&["completions", "tcsh"], "fish"),
     ];
     for (arguments, word) in wrong {
         let done = Folder::new().run(arguments);

@@ -45,6 +45,8 @@ mod relays;
 mod reload;
 mod reload_files;
 mod reload_storm;
+mod replacing;
+mod report_mode;
 mod service_manager;
 mod socket_activation;
 mod stage;

@@ -1,17 +1,26 @@
 //! The command line: one file a command.
 
+mod bundles;
 mod check;
 mod control;
+mod document;
 mod events;
 mod explain;
+mod hosts;
+mod import;
+mod manual;
 mod pair;
+mod replace;
 mod run;
 mod status;
+mod suggest;
 mod users;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use clap::Subcommand;
 use la_gateway::config;
@@ -54,6 +63,29 @@ enum Command {
     /// Make, list and remove the users of a users file
     #[command(subcommand)]
     Users(users::Command),
+    /// List, add and remove the further hosts of a role
+    #[command(subcommand)]
+    Hosts(hosts::Command),
+    /// List, show and compare the lists of hosts that come with the program
+    #[command(subcommand)]
+    Bundles(bundles::Command),
+    /// Turn what was refused, or would be, into the tightest rules
+    Suggest(suggest::Arguments),
+    /// Make a configuration of what Microsoft's Log Analytics gateway allows
+    ImportOms(import::OmsArguments),
+    /// Make a configuration of a Squid's allowed domains
+    ImportSquid(import::SquidArguments),
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: manual::For,
+    },
+    /// Print the manual page, or write one for each command
+    Man {
+        /// The folder they are written to
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// List every event id, refusal and ending, and what to do about each
     Events(events::Arguments),
 }
@@ -70,7 +102,14 @@ pub(crate) fn main() -> ExitCode {
         Command::Check => with_config(arguments.config, check::check),
         Command::Explain(what) => with_config(arguments.config, |config| explain::explain(&config, &what)),
         Command::Pair(what) => with_config(arguments.config, |config| pair::pair(&config, &what)),
-        Command::Users(command) => users::users(&command),
+        Command::Users(command) => users::users(&command, arguments.config.as_deref()),
+        Command::Hosts(command) => with_config(arguments.config, |config| hosts::hosts(&config, &command)),
+        Command::Bundles(command) => exit_code(bundles::bundles(&command)),
+        Command::Suggest(what) => with_config(arguments.config, |config| suggest::suggest(&config, &what)),
+        Command::ImportOms(what) => exit_code(import::oms(&what)),
+        Command::ImportSquid(what) => exit_code(import::squid(&what)),
+        Command::Completions { shell } => exit_code(manual::completions(shell)),
+        Command::Man { out } => exit_code(manual::man(out.as_deref())),
         Command::Events(what) => exit_code(events::events(&what)),
     }
 }
@@ -86,6 +125,14 @@ fn with_config(file: Option<PathBuf>, command: impl FnOnce(Config) -> anyhow::Re
             ExitCode::from(EX_CONFIG)
         }
         Ok(config) => exit_code(command(config)),
+    }
+}
+
+/// Prints a command's result. A reader that has seen enough is no error.
+fn show(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write"),
+        _ => Ok(()),
     }
 }
 

@@ -1,27 +1,28 @@
 //! `la-gateway users`: the users file, edited whole and written in one step.
 
-use std::fs;
 use std::io;
 use std::io::BufRead;
 use std::io::IsTerminal;
-use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::fs::fchown;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use anyhow::anyhow;
 use anyhow::bail;
 use common::secret::Secret;
 use la_gateway::config::Source;
+use la_gateway::config::USUAL_PLACE;
+use la_gateway::config::read_file;
 use la_gateway::config::users::check_name;
 use la_gateway::config::users::read;
 use la_gateway::policy::passwords::StoredHash;
+use toml_edit::DocumentMut;
+use toml_edit::Item;
 
+use super::document::RELOAD;
 use super::exit_code;
+use super::replace::Original;
 
 /// Longest password that is hashed, in bytes: what fits in a Basic field beside a user name.
 const LONGEST_PASSWORD: usize = 1024;
@@ -33,33 +34,70 @@ pub(super) enum Command {
     Add {
         /// The user's name
         name: String,
-        /// The users file; made if it is not there
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
+        #[command(flatten)]
+        which: Which,
     },
     /// List the users
     List {
-        /// The users file
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
+        #[command(flatten)]
+        which: Which,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Remove a user
     Remove {
         /// The user's name
         name: String,
-        /// The users file
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
+        #[command(flatten)]
+        which: Which,
     },
 }
 
-/// Runs the command.
-pub(super) fn users(command: &Command) -> ExitCode {
+/// Which users file is meant.
+#[derive(clap::Args)]
+pub(super) struct Which {
+    /// The users file; `add` makes it if it is not there
+    #[arg(long, value_name = "FILE", conflicts_with = "role")]
+    file: Option<PathBuf>,
+    /// The role whose `users_file` it is [default: the only one that has one]
+    #[arg(long)]
+    role: Option<String>,
+}
+
+/// Runs the command. `config` is the configuration file that was named.
+pub(super) fn users(command: &Command, config: Option<&Path>) -> ExitCode {
     exit_code(match command {
-        Command::Add { name, file } => add(name, file),
-        Command::List { file } => list(file),
-        Command::Remove { name, file } => remove(name, file),
+        Command::Add { name, which } => which.file(config).and_then(|file| add(name, &file)),
+        Command::List { which, json } => which.file(config).and_then(|file| list(&file, *json)),
+        Command::Remove { name, which } => which.file(config).and_then(|file| remove(name, &file)),
     })
+}
+
+impl Which {
+    /// Returns the file that was named, or the `users_file` of a role: the configuration need not be right, for
+    /// it is not while that file is missing.
+    fn file(&self, config: Option<&Path>) -> anyhow::Result<PathBuf> {
+        if let Some(file) = &self.file {
+            return Ok(file.clone());
+        }
+        let config = config.unwrap_or(Path::new(USUAL_PLACE));
+        let text = read_text(config).context("name the users file with --file")?;
+        let document: DocumentMut = text.parse().map_err(|error| anyhow!("{}: {error}", config.display()))?;
+        let roles = document.get("role").and_then(Item::as_table_like);
+        let with_file: Vec<&str> = roles
+            .into_iter()
+            .flat_map(|roles| roles.iter())
+            .filter(|(name, _)| self.role.as_deref().is_none_or(|role| role == *name))
+            .filter_map(|(_, role)| role.as_table_like()?.get("users_file")?.as_str())
+            .collect();
+        match (with_file.as_slice(), &self.role) {
+            ([one], _) => Ok(config.parent().unwrap_or(Path::new("")).join(one)),
+            ([], Some(role)) => bail!("{} has no role `{role}` with a `users_file`", config.display()),
+            ([], None) => bail!("no role in {} has a `users_file`; name one with --file", config.display()),
+            _ => bail!("several roles have a `users_file`; choose one with --role"),
+        }
+    }
 }
 
 fn add(name: &str, file: &Path) -> anyhow::Result<ExitCode> {
@@ -85,36 +123,44 @@ fn add(name: &str, file: &Path) -> anyhow::Result<ExitCode> {
 /// Gives a user of a users file this password, adds the user where it is not there, and says which it was.
 pub(super) fn set_password(name: &str, file: &Path, password: &Secret) -> anyhow::Result<()> {
     let hash = StoredHash::of(password)?;
-    let before = if file.exists() { read_text(file)? } else { String::new() };
-    let mut lines = without(&before, name);
+    let original = Original::open_or_new(file)?;
+    let before = original.text.lines().count();
+    let mut lines = without(&original.text, name);
     lines.push(format!("{name}:{}", hash.to_text()));
-    write(file, &lines)?;
-    let done = if lines.len() > before.lines().count() { "added" } else { "has a new password now" };
-    eprintln!("{name}: {done} ({}); a running gateway takes it within seconds", file.display());
+    original.replace(&whole(&lines))?;
+    let done = if lines.len() > before { "added" } else { "has a new password now" };
+    eprintln!("{name}: {done} ({}); {RELOAD}", file.display());
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
-fn list(file: &Path) -> anyhow::Result<ExitCode> {
+fn list(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let text = read_text(file)?;
     let (users, problems) = read(Source { file, text: &text });
-    users.iter().for_each(|user| println!("{}", user.name));
+    let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&names)?);
+    } else {
+        names.iter().for_each(|name| println!("{name}"));
+    }
     problems.iter().for_each(|problem| eprintln!("{problem}"));
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn remove(name: &str, file: &Path) -> anyhow::Result<ExitCode> {
-    let before = read_text(file)?;
-    let lines = without(&before, name);
-    if lines.len() == before.lines().count() {
+    let original = Original::open(file)?;
+    let lines = without(&original.text, name);
+    if lines.len() == original.text.lines().count() {
         bail!("there is no user `{name}` in {}", file.display());
     }
-    write(file, &lines)?;
+    original.replace(&whole(&lines))?;
+    eprintln!("{name}: removed ({}); {RELOAD}", file.display());
     Ok(ExitCode::SUCCESS)
 }
 
 fn read_text(file: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+    let why = |text: &str| text.trim_start_matches("cannot be read: ").to_owned();
+    read_file(file).map_err(|problem| anyhow!("cannot read {}: {}", file.display(), why(&problem.text)))
 }
 
 /// Returns the lines of a users file but the user's own; comments and order stay.
@@ -123,27 +169,6 @@ fn without(text: &str, name: &str) -> Vec<String> {
     text.lines().filter(|line| !is_users(line)).map(str::to_owned).collect()
 }
 
-/// Replaces the file in one step, keeping its mode and owner; a new one is readable by its owner only.
-/// Where the file is a link, the file it leads to is replaced.
-fn write(file: &Path, lines: &[String]) -> anyhow::Result<()> {
-    let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    let before = fs::metadata(&real).ok();
-    let mode = before.as_ref().map_or(0o600, |metadata| metadata.permissions().mode());
-    let name = real.file_name().context("the users file has no name")?.to_string_lossy();
-    let new = real.with_file_name(format!(".{name}.{}.new", std::process::id()));
-    let written = (|| {
-        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
-        if let Some(before) = before {
-            fchown(&out, Some(before.uid()), Some(before.gid()))?;
-        }
-        out.set_permissions(fs::Permissions::from_mode(mode))?;
-        out.sync_all()?;
-        fs::rename(&new, &real)
-    })();
-    if written.is_err() {
-        // The half-written copy is of no use to anybody.
-        let _ = fs::remove_file(&new);
-    }
-    written.with_context(|| format!("cannot write {}", file.display()))
+fn whole(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }

@@ -27,6 +27,7 @@ use super::values::UploadCap;
 use crate::events::LogFormat;
 use crate::events::LogLevel;
 use crate::policy::accounts::PercentEncoded;
+use crate::policy::destinations::Mode;
 use crate::policy::expectations::Expectation;
 use crate::policy::pattern::Pattern;
 use crate::policy::readiness::RedWhen;
@@ -330,6 +331,7 @@ pub(super) struct Role {
     pub(super) hosts: List<Pattern>,
     pub(super) upload_caps: BTreeMap<Parsed<Pattern>, Spanned<Parsed<UploadCap>>>,
     pub(super) tunnels: Option<NonZeroU32>,
+    pub(super) mode: Mode,
 }
 
 impl Default for Role {
@@ -347,6 +349,7 @@ impl Default for Role {
             hosts: List::default(),
             upload_caps: BTreeMap::new(),
             tunnels: None,
+            mode: Mode::Enforce,
         }
     }
 }

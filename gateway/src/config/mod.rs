@@ -38,6 +38,7 @@ pub use self::reload::EndTunnels;
 pub use self::reload::Files;
 pub use self::reload::Reload;
 use self::reload::Whole;
+pub use self::roles::RoleSummary;
 pub use self::roles::Roles;
 use self::values::AdminAddress;
 use crate::events::Log;

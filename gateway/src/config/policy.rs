@@ -1,6 +1,7 @@
 //! A configuration in one line: who may go where.
 
 use super::Config;
+use crate::policy::destinations::Mode;
 
 impl Config {
     /// Says in one line who may go where.
@@ -19,7 +20,12 @@ impl Config {
                 if who.is_empty() { "nobody".to_owned() } else { who.join(", ") },
                 if summary.bundles.is_empty() { "no bundle".to_owned() } else { summary.bundles.join(", ") },
                 summary.cloud,
-                count(summary.role.destinations.rules(), "host rule"),
+                match summary.mode() {
+                    Mode::Enforce => count(summary.role.destinations.rules(), "host rule"),
+                    Mode::Report => {
+                        format!("{}, report mode", count(summary.role.destinations.rules(), "host rule"))
+                    }
+                },
             )
         });
         let source =

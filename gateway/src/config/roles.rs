@@ -24,6 +24,7 @@ use crate::policy::accounts::PercentEncoded;
 use crate::policy::accounts::Role;
 use crate::policy::class::Class;
 use crate::policy::destinations::Destinations;
+use crate::policy::destinations::Mode;
 use crate::policy::destinations::Origin;
 use crate::policy::destinations::Pins;
 use crate::policy::destinations::Rule;
@@ -62,7 +63,19 @@ pub struct RoleSummary {
     pub cloud: common::cloud::Cloud,
 }
 
+impl RoleSummary {
+    /// Says what becomes of its other destinations.
+    pub fn mode(&self) -> Mode {
+        self.role.destinations.mode()
+    }
+}
+
 impl Roles {
+    /// Returns the roles in report mode.
+    pub fn reporting(&self) -> impl Iterator<Item = &RoleSummary> {
+        self.all.iter().filter(|summary| summary.mode() == Mode::Report)
+    }
+
     /// Returns the names of all roles.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(|summary| &*summary.role.name)
@@ -115,7 +128,9 @@ pub(super) fn read(
             );
             problems.push(source.problem(spanned.span(), text));
         }
-        if readable && written.bundles.0.is_empty() && written.hosts.0.is_empty() {
+        // In report mode there may be nothing yet: what is seen becomes its rules.
+        let nowhere = written.bundles.0.is_empty() && written.hosts.0.is_empty();
+        if readable && nowhere && written.mode == Mode::Enforce {
             let text = format!("role `{name}` may go nowhere; give it `bundles` or `hosts`");
             problems.push(source.problem(spanned.span(), text));
         }
@@ -175,12 +190,8 @@ fn destinations(
     let cap_of =
         |pattern: &Pattern| written.upload_caps.get(&Parsed(pattern.clone())).map(|cap| cap.get_ref().0.0);
     let bundled = written.bundles.values().flat_map(|bundle| {
-        let bundle = bundle.0;
-        bundle.hosts_in(cloud).filter_map(|host| {
-            let origin = Origin::Bundle { name: bundle.name, purpose: host.purpose };
-            let pattern = host.pattern.parse().ok()?;
-            Some(Rule { upload_cap: cap_of(&pattern), class: Class::of(&pattern), pattern, origin })
-        })
+        let rules = bundle.0.rules_in(cloud);
+        rules.map(|rule| Rule { upload_cap: cap_of(&rule.pattern), ..rule })
     });
     let own = written.hosts.0.iter().map(|host| Rule {
         pattern: host.get_ref().clone(),
@@ -206,7 +217,7 @@ fn destinations(
             .as_ref()
             .map(|names| names.get_ref().values().map(|name| name.0.clone()).collect()),
     };
-    let destinations = Destinations::new(rules, pins);
+    let destinations = Destinations::new(rules, pins).in_mode(written.mode);
     let (workspace, account) = destinations.placeholders();
     let pinned = [
         (&written.workspaces.as_ref().map(Spanned::span), workspace, "workspaces", "{workspace}"),

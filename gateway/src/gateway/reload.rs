@@ -38,6 +38,7 @@ pub(super) use self::watch::watch;
 use super::connections;
 use super::identities;
 use super::places::Places;
+use super::report_mode;
 use super::say_fewer;
 use crate::config::Config;
 use crate::config::Files;
@@ -220,6 +221,7 @@ impl Reloader {
         self.stations.fleet.configure(config.fleet, config.roles.names());
         self.settled.speak(speaks);
         self.stations.replace(parts.live(&config, own, Arc::clone(&self.verified)));
+        report_mode(&config, &self.stations.metrics);
         let live = self.stations.live.load();
         self.stations.fleet.keep_users(|name| live.policy.accounts.is_name(name));
     }

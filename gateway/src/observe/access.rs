@@ -24,6 +24,7 @@ use crate::events;
 use crate::observe::fleet::Sighting;
 use crate::observe::repeats::Repeats;
 use crate::parse::TlsVersion;
+use crate::policy::destinations::Reported;
 use crate::refusal::Level;
 use crate::refusal::Refusal;
 
@@ -105,6 +106,8 @@ pub struct Record {
     pub target: Option<HostPort>,
     /// The rule that allowed it.
     pub rule: Option<String>,
+    /// Why enforcing would refuse it, where report mode lets it through.
+    pub reported: Option<Reported>,
     /// The way out.
     pub route: Option<Route>,
     /// The address that was dialled.
@@ -130,6 +133,7 @@ impl Record {
             asked: String::new(),
             target: None,
             rule: None,
+            reported: None,
             route: None,
             address: None,
             tls_version: None,
@@ -173,9 +177,17 @@ impl Record {
         let row = ending.row();
         let passed = row.fault.map_or(Some(0), |_| repeats.pass(self.client.ip(), row.reason));
         let Some(suppressed) = passed else { return };
-        let seen = if self.tls_version.is_some() { events::TLS_VERIFIED } else { events::CONNECT };
+        let seen = match (self.reported, self.tls_version) {
+            (Some(_), _) => events::WOULD_REFUSE,
+            (None, Some(_)) => events::TLS_VERIFIED,
+            (None, None) => events::CONNECT,
+        };
+        let level = match (self.reported, row.level) {
+            (Some(_), Level::Info) => Level::Warn,
+            (_, level) => level,
+        };
         self.write(
-            row.level,
+            level,
             &Verdict {
                 event: row.event.unwrap_or(seen).0,
                 verdict: "carried",
@@ -215,6 +227,7 @@ impl Record {
                     duration_ms = milliseconds(self.began.elapsed()),
                     tls_version = self.tls_version.map_or("", TlsVersion::label),
                     rule = self.rule.as_deref().unwrap_or(""),
+                    would_refuse = self.reported.map_or("", |reported| reported.refusal().row().reason),
                     suppressed = verdict.suppressed,
                     "{}", verdict.message
                 )

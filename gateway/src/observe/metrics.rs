@@ -31,6 +31,7 @@ use self::surge::Surge;
 use super::access::Traffic;
 use super::log::Dropped;
 use crate::ending::Ending;
+use crate::policy::destinations::Reported;
 use crate::refusal::Fault;
 use crate::refusal::Refusal;
 
@@ -67,6 +68,8 @@ pub struct Metrics {
     tunnels: IntGauge,
     connects: IntCounterVec,
     refusals: IntCounterVec,
+    would_refuse: IntCounterVec,
+    reporting: IntGauge,
     endings: IntCounterVec,
     bytes: IntCounterVec,
     setup: Histogram,
@@ -130,6 +133,17 @@ impl Metrics {
                 "reason",
                 &mut Refusal::every().map(|refusal| refusal.row().reason),
             )?,
+            would_refuse: registered(
+                &registry,
+                IntCounterVec::new(
+                    Opts::new(
+                        "la_gateway_would_refuse_total",
+                        "Requests that report mode let through, by role and the reason enforcing would give.",
+                    ),
+                    &["role", "reason"],
+                )?,
+            )?,
+            reporting: gauge("la_gateway_roles_in_report_mode", "Roles in report mode.")?,
             endings: counters(
                 "la_gateway_tunnel_endings_total",
                 "Ended tunnels by reason.",
@@ -211,6 +225,23 @@ impl Metrics {
             Fault::Network | Fault::Gateway => self.errors.inc(),
             Fault::Client | Fault::Policy => self.rejections.inc(),
         }
+    }
+
+    /// Makes the series of the roles in report mode, and counts the roles. Called with every policy.
+    pub fn report_mode<'a>(&self, roles: impl Iterator<Item = &'a str>) {
+        let mut number = 0;
+        for role in roles {
+            number += 1;
+            for why in Reported::ALL {
+                self.would_refuse.with_label_values(&[role, why.refusal().row().reason]);
+            }
+        }
+        self.reporting.set(number);
+    }
+
+    /// Counts a request that report mode let through.
+    pub fn would_refuse(&self, role: &str, why: Reported) {
+        self.would_refuse.with_label_values(&[role, why.refusal().row().reason]).inc();
     }
 
     /// Counts a password check.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use common::host_port::HostName;
 use common::host_port::HostPort;
+use serde::Deserialize;
 
 use super::class::Class;
 use super::pattern::Pattern;
@@ -51,11 +52,61 @@ impl fmt::Display for Rule {
     }
 }
 
+/// What becomes of a destination that no rule of a role allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is let through and reported, if that is all that stands against it.
+    Report,
+}
+
+/// Why a destination would be refused if its role were enforced: all that report mode lets through.
+///
+/// Another port than 443 and an IP literal are not here, and addresses and hellos are judged by others:
+/// those refusals stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// No rule allows the host.
+    Host,
+    /// A rule does, but its workspace is not listed.
+    Workspace,
+    /// A rule does, but its storage account is not listed.
+    StorageAccount,
+}
+
+impl Reported {
+    /// Each of them.
+    pub const ALL: [Self; 3] = [Self::Host, Self::Workspace, Self::StorageAccount];
+
+    /// Returns the refusal that enforcing would give.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Host => Refusal::HostDenied,
+            Self::Workspace => Refusal::WorkspaceDenied,
+            Self::StorageAccount => Refusal::StorageAccountDenied,
+        }
+    }
+}
+
 /// Leave to carry a tunnel to one target. Only [`Destinations::authorize`] makes one.
 #[derive(Clone, Debug)]
 pub struct Permit {
     target: HostPort,
-    rule: Arc<Rule>,
+    grant: Grant,
+}
+
+/// What a permit rests on.
+#[derive(Clone, Debug)]
+enum Grant {
+    Rule(Arc<Rule>),
+    /// Nothing but report mode. The cap is that of the rules which would allow it but for their pins.
+    Report {
+        why: Reported,
+        upload_cap: Option<u64>,
+    },
 }
 
 impl Permit {
@@ -64,9 +115,36 @@ impl Permit {
         &self.target
     }
 
-    /// Returns the rule that allows it.
-    pub fn rule(&self) -> &Rule {
-        &self.rule
+    /// Returns the rule that allows it; none does where report mode alone lets it through.
+    pub fn rule(&self) -> Option<&Rule> {
+        match &self.grant {
+            Grant::Rule(rule) => Some(rule),
+            Grant::Report { .. } => None,
+        }
+    }
+
+    /// Says why enforcing would refuse it, where report mode alone lets it through.
+    pub fn reported(&self) -> Option<Reported> {
+        match &self.grant {
+            Grant::Rule(_) => None,
+            Grant::Report { why, .. } => Some(*why),
+        }
+    }
+
+    /// Returns which service it leads to. What no rule names is none of the urgent ones.
+    pub fn class(&self) -> Class {
+        match &self.grant {
+            Grant::Rule(rule) => rule.class,
+            Grant::Report { .. } => Class::Hosts,
+        }
+    }
+
+    /// Returns how many bytes a client may send at most.
+    pub fn upload_cap(&self) -> Option<u64> {
+        match &self.grant {
+            Grant::Rule(rule) => rule.upload_cap,
+            Grant::Report { upload_cap, .. } => *upload_cap,
+        }
     }
 }
 
@@ -76,6 +154,7 @@ pub struct Destinations {
     by_end: HashMap<String, Vec<Arc<Rule>>>,
     rules: usize,
     pins: Pins,
+    mode: Mode,
 }
 
 /// Which workspaces and storage accounts a role's placeholders stand for.
@@ -96,7 +175,17 @@ impl Destinations {
             count += 1;
             by_end.entry(rule.pattern.literal_end()).or_default().push(Arc::new(rule));
         }
-        Self { by_end, rules: count, pins }
+        Self { by_end, rules: count, pins, mode: Mode::Enforce }
+    }
+
+    /// Returns the same with what becomes of all other destinations.
+    pub fn in_mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
+    }
+
+    /// Says what becomes of destinations that no rule allows.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// Says whether some rule has a placeholder for a workspace, and for a storage account.
@@ -121,25 +210,42 @@ impl Destinations {
     }
 
     /// Permits a target on port 443 that a rule and the pins allow, or says why not. Of several rules the
-    /// first counts, or one with a smaller upload cap.
+    /// first counts, or one with a smaller upload cap. In report mode the port alone can refuse.
     pub fn authorize(&self, target: &HostPort) -> Result<Permit, Refusal> {
         if target.port() != HTTPS {
             return Err(Refusal::PortDenied);
         }
-        let mut nearest = Refusal::HostDenied;
+        let grant = match (self.allowing(target.name()), self.mode) {
+            (Ok(rule), _) => Grant::Rule(Arc::clone(rule)),
+            (Err((why, _)), Mode::Enforce) => return Err(why.refusal()),
+            (Err((why, upload_cap)), Mode::Report) => Grant::Report { why, upload_cap },
+        };
+        Ok(Permit { target: target.clone(), grant })
+    }
+
+    /// Returns the rule that allows a host whatever the mode, or says why none does.
+    pub fn judge<'a>(&'a self, name: &'a HostName) -> Result<&'a Rule, Reported> {
+        self.allowing(name).map(|rule| &**rule).map_err(|(why, _)| why)
+    }
+
+    /// Returns the rule that allows a host, or why none does, with the smallest cap of those that would but
+    /// for the pins.
+    fn allowing<'a>(&'a self, name: &'a HostName) -> Result<&'a Arc<Rule>, (Reported, Option<u64>)> {
+        let (mut nearest, mut capped) = (Reported::Host, None);
         let mut allowing: Option<&Arc<Rule>> = None;
-        for rule in self.candidates(target.name()) {
-            let Some(found) = rule.pattern.find(target.name()) else { continue };
+        for rule in self.candidates(name) {
+            let Some(found) = rule.pattern.find(name) else { continue };
             if !listed(found.workspace, self.pins.workspaces.as_ref()) {
-                nearest = Refusal::WorkspaceDenied;
+                nearest = Reported::Workspace;
+                capped = tighter(capped, rule.upload_cap);
             } else if !listed(found.account, self.pins.storage_accounts.as_ref()) {
-                nearest = Refusal::StorageAccountDenied;
+                nearest = Reported::StorageAccount;
+                capped = tighter(capped, rule.upload_cap);
             } else if allowing.is_none_or(|other| is_tighter(rule.upload_cap, other.upload_cap)) {
                 allowing = Some(rule);
             }
         }
-        let rule = allowing.ok_or(nearest)?;
-        Ok(Permit { target: target.clone(), rule: Arc::clone(rule) })
+        allowing.ok_or((nearest, capped))
     }
 
     /// Returns the rules whose literal end is an end of the name, the longest first.
@@ -148,6 +254,10 @@ impl Destinations {
         let inner = whole.match_indices('.').filter_map(|(at, _)| whole.get(at + 1..));
         std::iter::once(whole).chain(inner).filter_map(|end| self.by_end.get(end)).flatten()
     }
+}
+
+fn tighter(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    if is_tighter(other, one) { other } else { one }
 }
 
 fn is_tighter(cap: Option<u64>, than: Option<u64>) -> bool {
@@ -162,89 +272,4 @@ fn listed(found: Option<&str>, pins: Option<&BTreeSet<String>>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GUID: &str = "1234a123-aa1a-123a-aaa1-a1a345aa6789";
-    const OTHER: &str = "99999999-aa1a-123a-aaa1-a1a345aa6789";
-
-    fn destinations(patterns: &[&str], pins: Pins) -> Destinations {
-        let rules = patterns.iter().map(|text| Rule {
-            pattern: text.parse().expect("a pattern"),
-            origin: Origin::Configuration("test:1:1".into()),
-            upload_cap: None,
-            class: Class::Hosts,
-        });
-        Destinations::new(rules, pins)
-    }
-
-    fn verdict(of: &Destinations, target: &str) -> Result<String, Refusal> {
-        let target = target.parse().expect("a target");
-        of.authorize(&target).map(|permit| permit.rule().pattern.to_string())
-    }
-
-    #[test]
-    fn a_target_needs_a_rule_and_port_443() {
-        let all = destinations(
-            &[
-                "{workspace}.ods.opinsights.azure.com",
-                "*.jrds.*.azure-automation.net",
-                "packages.example.com",
-            ],
-            Pins::default(),
-        );
-        let cases = [
-            (format!("{GUID}.ods.opinsights.azure.com:443"), Ok("{workspace}.ods.opinsights.azure.com")),
-            (format!("{GUID}.ods.opinsights.azure.com:80"), Err(Refusal::PortDenied)),
-            ("packages.example.com:443".into(), Ok("packages.example.com")),
-            ("x.packages.example.com:443".into(), Err(Refusal::HostDenied)),
-            ("example.com:443".into(), Err(Refusal::HostDenied)),
-            ("acct.jrds.we.azure-automation.net:443".into(), Ok("*.jrds.*.azure-automation.net")),
-            ("acct.webhook.we.azure-automation.net:443".into(), Err(Refusal::HostDenied)),
-            ("com:443".into(), Err(Refusal::HostDenied)),
-        ];
-        for (target, expected) in cases {
-            assert_eq!(verdict(&all, &target), expected.map(str::to_owned), "{target}");
-        }
-    }
-
-    #[test]
-    fn of_several_rules_that_match_the_one_with_the_smallest_cap_counts() {
-        let rule = |text: &str, upload_cap| Rule {
-            pattern: text.parse().expect("a pattern"),
-            origin: Origin::Configuration("test:1:1".into()),
-            upload_cap,
-            class: Class::Hosts,
-        };
-        let rules = [
-            ("{account}.blob.core.windows.net", None),
-            ("*.blob.core.windows.net", Some(9)),
-            ("a1b.blob.core.windows.net", Some(10)),
-        ];
-        let all = Destinations::new(rules.map(|(text, cap)| rule(text, cap)), Pins::default());
-        let target = "a1b.blob.core.windows.net:443".parse().expect("a target");
-        assert_eq!(all.authorize(&target).map(|permit| permit.rule().upload_cap), Ok(Some(9)));
-    }
-
-    #[test]
-    fn pins_narrow_a_placeholder_to_what_is_listed() {
-        let pins = Pins {
-            workspaces: Some(BTreeSet::from([GUID.to_owned()])),
-            storage_accounts: Some(BTreeSet::from(["good".to_owned()])),
-        };
-        let pinned =
-            destinations(&["{workspace}.ods.opinsights.azure.com", "{account}.blob.core.windows.net"], pins);
-        assert!(verdict(&pinned, &format!("{GUID}.ods.opinsights.azure.com:443")).is_ok());
-        let other = verdict(&pinned, &format!("{OTHER}.ods.opinsights.azure.com:443"));
-        assert_eq!(other, Err(Refusal::WorkspaceDenied));
-        assert!(verdict(&pinned, "good.blob.core.windows.net:443").is_ok());
-        assert_eq!(verdict(&pinned, "evil.blob.core.windows.net:443"), Err(Refusal::StorageAccountDenied));
-    }
-
-    #[test]
-    fn a_host_named_by_the_operator_is_not_narrowed_by_pins() {
-        let pins = Pins { storage_accounts: Some(BTreeSet::from(["good".to_owned()])), ..Pins::default() };
-        let pinned = destinations(&["{account}.blob.core.windows.net", "extra.blob.core.windows.net"], pins);
-        assert!(verdict(&pinned, "extra.blob.core.windows.net:443").is_ok());
-    }
-}
+mod tests;

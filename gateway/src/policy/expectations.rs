@@ -17,7 +17,7 @@ use super::accounts::Offered;
 use super::accounts::Role;
 use super::addresses::Addresses;
 use super::destinations::HTTPS;
-use super::destinations::Rule;
+use super::destinations::Permit;
 use super::names::DnsSettings;
 use super::relays::RelaySettings;
 use crate::refusal::Refusal;
@@ -102,9 +102,15 @@ impl Candidate<'_> {
     pub fn difference(&self, expected: &Expectation, verdict: Verdict) -> Option<String> {
         let target = &expected.target;
         let differs = |who: String, role: &Role| match (self.judge(role, target), verdict) {
-            (Ok(_), Verdict::Allowed) | (Err(_), Verdict::Denied) => None,
-            (Ok(rule), Verdict::Denied) => {
-                Some(format!("{target} must be denied, and {who} may reach it by the rule {rule}"))
+            (Err(_), Verdict::Denied) => None,
+            // What report mode lets through is not denied, and not allowed for good.
+            (Ok(permit), Verdict::Allowed) => permit.reported().map(|why| {
+                let refusal = why.refusal();
+                format!("{target} must be allowed, and {who} would be refused but for report mode: {refusal}")
+            }),
+            (Ok(permit), Verdict::Denied) => {
+                let by = permit.rule().map_or("report mode".to_owned(), |rule| format!("the rule {rule}"));
+                Some(format!("{target} must be denied, and {who} may reach it by {by}"))
             }
             (Err(refusal), Verdict::Allowed) => {
                 Some(format!("{target} must be allowed, and {who} is refused: {refusal}"))
@@ -138,7 +144,7 @@ impl Candidate<'_> {
         }
     }
 
-    fn judge(&self, role: &Role, target: &HostPort) -> Result<Rule, Refusal> {
+    fn judge(&self, role: &Role, target: &HostPort) -> Result<Permit, Refusal> {
         let permit = role.destinations.authorize(target)?;
         let direct = self.relay.proxies.is_empty() || self.relay.bypasses(target.name());
         if let Some(fixed) = self.dns.hosts.get(target.name()).filter(|_| direct) {
@@ -147,7 +153,7 @@ impl Candidate<'_> {
                 .map(|answer| SocketAddr::new(answer.ip, answer.port.unwrap_or_else(|| target.port())));
             self.addresses.vet_all(&dialled.collect::<Vec<_>>())?;
         }
-        Ok(permit.rule().clone())
+        Ok(permit)
     }
 }
 

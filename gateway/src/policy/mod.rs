@@ -20,6 +20,7 @@ pub mod passwords;
 pub mod pattern;
 pub mod readiness;
 pub mod relays;
+pub mod suggestions;
 pub mod surge;
 pub mod via;
 

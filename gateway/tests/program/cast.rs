@@ -111,9 +111,12 @@ impl Folder {
         let errors = drain(child.stderr.take().unwrap());
         let mut running = Running { child, lines, seen: Vec::new(), errors };
         running.wait_for_line("policy: ");
+        running.wait_for_line("listening");
         // Records come before the signals are listened for; an answer comes after.
         let answer = running.ask(running.address("proxy"), "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
+        // Its record stands behind those of all listeners.
+        running.wait_for_line("not_connect");
         running
     }
 }

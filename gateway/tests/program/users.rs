@@ -144,3 +144,30 @@ fn a_linked_users_file_stays_a_link_and_the_file_behind_it_keeps_its_owner() {
     assert!(folder.read("real.users").contains("\nbob:$argon2id$"));
     assert_eq!(owner(), before);
 }
+
+#[test]
+fn the_users_file_of_a_role_need_not_be_named_nor_be_there_yet() {
+    let folder = Folder::with(CONFIG);
+    let users = |arguments: &[&str], input: &str| {
+        folder.run_with_input(&[&["--config", "gateway.toml", "users"], arguments].concat(), input)
+    };
+    let done = users(&["add", "ann"], "password\n");
+    assert_eq!((done.code, done.out.as_str()), (0, ""), "{}", done.err);
+    assert_eq!(
+        done.err,
+        "ann: added (agents.users); a running gateway takes it within seconds, or at once with `la-gateway reload`\n"
+    );
+    assert_eq!(users(&["add", "bob", "--role", "agents"], "password\n").code, 0);
+    assert_eq!(users(&["list", "--json"], "").out, "[\n  \"ann\",\n  \"bob\"\n]\n");
+    let done = users(&["remove", "ann"], "");
+    assert_eq!(
+        done.err,
+        "ann: removed (agents.users); a running gateway takes it within seconds, or at once with `la-gateway reload`\n"
+    );
+    assert_eq!(users(&["list"], "").out, "bob\n");
+    let done = users(&["list", "--role", "nobody"], "");
+    assert!(done.code == 1 && done.err.contains("has no role `nobody` with a `users_file`"), "{}", done.err);
+    folder.write("gateway.toml", &format!("{CONFIG}[role.other]\nusers_file = \"other.users\"\n"));
+    let done = users(&["list"], "");
+    assert!(done.code == 1 && done.err.contains("choose one with --role"), "{}", done.err);
+}

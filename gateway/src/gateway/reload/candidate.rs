@@ -120,6 +120,10 @@ impl Candidate {
         let roles = &self.config.roles.all;
         let users: usize = roles.iter().map(|role| role.users).sum();
         let rules: usize = roles.iter().map(|role| role.role.destinations.rules()).sum();
-        format!("{} roles, {users} users, {rules} host rules", roles.len())
+        let mode = match self.config.roles.reporting().count() {
+            0 => String::new(),
+            reporting => format!("; {reporting} in report mode"),
+        };
+        format!("{} roles, {users} users, {rules} host rules{mode}", roles.len())
     }
 }

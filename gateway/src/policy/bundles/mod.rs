@@ -14,6 +14,10 @@ mod logs_ingestion;
 
 use common::cloud::Cloud;
 
+use super::class::Class;
+use super::destinations::Origin;
+use super::destinations::Rule;
+
 /// Every bundle, the default one first.
 pub const ALL: &[Bundle] = &[
     log_analytics::BUNDLE,
@@ -45,6 +49,16 @@ impl Bundle {
     /// Returns the host rules of one cloud, in the order of the list.
     pub fn hosts_in(&self, cloud: Cloud) -> impl Iterator<Item = &'static BundleHost> + use<> {
         self.hosts.iter().filter(move |host| host.cloud == cloud)
+    }
+
+    /// Returns the same as rules without upload caps.
+    pub fn rules_in(&self, cloud: Cloud) -> impl Iterator<Item = Rule> + use<> {
+        let name = self.name;
+        self.hosts_in(cloud).filter_map(move |host| {
+            let origin = Origin::Bundle { name, purpose: host.purpose };
+            let pattern = host.pattern.parse().ok()?;
+            Some(Rule { class: Class::of(&pattern), pattern, origin, upload_cap: None })
+        })
     }
 }
 

@@ -8,19 +8,25 @@ use crate::policy::accounts::Account;
 use crate::policy::accounts::PercentEncoded;
 use crate::policy::class::Class;
 use crate::policy::destinations::Destinations;
+use crate::policy::destinations::Mode;
 use crate::policy::destinations::Origin;
 use crate::policy::destinations::Pins;
+use crate::policy::destinations::Rule;
 use crate::policy::names::FixedAddress;
 use crate::policy::passwords::Verified;
 
 fn role(name: &str, hosts: &[&str]) -> Arc<Role> {
+    in_mode(name, hosts, Mode::Enforce)
+}
+
+fn in_mode(name: &str, hosts: &[&str], mode: Mode) -> Arc<Role> {
     let rules = hosts.iter().map(|host| Rule {
         pattern: host.parse().expect("a pattern"),
         origin: Origin::Configuration("gateway.toml:1:1".into()),
         upload_cap: None,
         class: Class::Hosts,
     });
-    let destinations = Destinations::new(rules, Pins::default());
+    let destinations = Destinations::new(rules, Pins::default()).in_mode(mode);
     Arc::new(Role { name: name.into(), destinations, tunnels: u32::MAX })
 }
 
@@ -73,6 +79,33 @@ fn each_form_is_judged_for_those_it_is_meant_for() {
             assert!(difference(text, differs, |_| ()).is_some(), "{text}");
         }
     }
+}
+
+#[test]
+fn what_report_mode_lets_through_is_neither_denied_nor_allowed_for_good() {
+    let accounts = Accounts::new(
+        vec![],
+        vec![],
+        HashMap::new(),
+        PercentEncoded::Accepted,
+        Arc::new(Verified::new([1; 32])),
+    );
+    let candidate = Candidate {
+        roles: &[in_mode("trial", &["a.example"], Mode::Report)],
+        accounts: &accounts,
+        addresses: &Addresses::default(),
+        dns: &DnsSettings::default(),
+        relay: &RelaySettings::default(),
+    };
+    let difference = |text: &str, verdict| {
+        candidate.difference(&text.parse().expect("an expectation"), verdict).unwrap_or_default()
+    };
+    assert_eq!(difference("a.example", Verdict::Allowed), "");
+    assert!(difference("c.example", Verdict::Denied).contains("may reach it by report mode"));
+    assert!(
+        difference("c.example", Verdict::Allowed).contains("refused but for report mode: no rule allows")
+    );
+    assert_eq!(difference("c.example:8443", Verdict::Denied), "");
 }
 
 #[test]
