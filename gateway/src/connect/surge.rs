@@ -35,7 +35,7 @@ struct Inner {
     waiting: HashMap<Ticket, oneshot::Sender<Setup>>,
 }
 
-/// Leave to set one tunnel up, given back when dropped. Only [`Gate::enter`] makes one.
+/// Leave to set one tunnel up, given back when dropped. Only `Gate::enter` makes one.
 pub struct Setup {
     gate: Option<Arc<Gate>>,
     ticket: Ticket,
