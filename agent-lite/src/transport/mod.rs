@@ -27,6 +27,8 @@ mod verdict;
 mod write;
 
 pub use self::packer::Packer;
+pub use self::packer::Packing;
+pub use self::packer::Step;
 pub use self::reason::reason;
 pub use self::sign::KeyError;
 pub use self::sign::WorkspaceKey;
@@ -174,6 +176,20 @@ pub struct Limit {
     pub records: u32,
     /// Bytes of the body, brackets and all, before and after compression.
     pub raw: usize,
+}
+
+impl Limit {
+    /// Returns whether a request may have this body.
+    pub fn holds(&self, parcel: &Parcel) -> bool {
+        parcel.body.len() <= self.raw
+    }
+
+    /// Returns the limit for what cannot be compressed: it grows, at the worst from 8 to 9 bits a byte, by the fixed
+    /// codes of deflate.
+    #[must_use]
+    pub fn incompressible(self) -> Self {
+        Self { raw: self.raw.saturating_sub(self.raw / 8 + 64), ..self }
+    }
 }
 
 /// The body of one request, and what became of the records at the front of a batch.

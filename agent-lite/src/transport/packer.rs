@@ -37,40 +37,42 @@ impl Packer {
     /// read is passed over and counted; where a frame is broken, nothing after it can be read, and the rest of
     /// the batch counts as one.
     pub fn pack(&mut self, form: &Form, agent: &Agent, batch: &Batch<'_>, limit: &Limit) -> Parcel {
-        let parcel = self.attempt(form, agent, batch, limit);
-        if parcel.body.len() <= limit.raw {
-            return parcel;
+        let mut attempt = |limit| {
+            let mut packing = self.start(form, agent, *batch, limit);
+            while packing.step() == Step::More {}
+            packing.finish()
+        };
+        let parcel = attempt(*limit);
+        match limit.holds(&parcel) {
+            true => parcel,
+            false => attempt(limit.incompressible()),
         }
-        // What cannot be compressed grows: at the worst from 8 to 9 bits a byte, by the fixed codes of deflate.
-        let raw = limit.raw.saturating_sub(limit.raw / 8 + 64);
-        self.attempt(form, agent, batch, &Limit { raw, ..*limit })
     }
 
-    /// Gives memory back; the next body asks for it again.
-    pub fn shrink(&mut self) {
-        *self = Self::default();
-    }
-
-    fn attempt(&mut self, form: &Form, agent: &Agent, batch: &Batch<'_>, limit: &Limit) -> Parcel {
+    /// Begins what [`Self::pack`] does, to be done in steps: whoever has other work does it in between.
+    pub fn start<'a>(
+        &'a mut self,
+        form: &'a Form,
+        agent: &'a Agent,
+        batch: Batch<'a>,
+        limit: Limit,
+    ) -> Packing<'a> {
         let shape = Shape::new(form, agent, batch.table);
         self.prepare(&shape);
-        let mut body = Body {
+        self.rows.extend_from_slice(shape.opening());
+        let body = Body {
             rows: &mut self.rows,
             squeeze: self.squeeze.as_mut().filter(|_| shape.encoding().is_some()),
             out: Vec::new(),
             raw: 0,
             most: limit.raw,
         };
-        let mut parcel = Parcel::default();
-        body.rows.extend_from_slice(shape.opening());
-        fill(&mut parcel, &mut body, &shape, batch, limit.records.max(1));
-        if parcel.sent > 0 {
-            parcel.encoding = body.squeeze.as_ref().map(|squeeze| squeeze.encoding().name());
-            (parcel.body, parcel.raw) = body.finish(shape.closing());
-        }
-        self.rows.clear();
-        self.rows.shrink_to(KEPT);
-        parcel
+        Packing { shape, body, parcel: Parcel::default(), batch, limit }
+    }
+
+    /// Gives memory back; the next body asks for it again.
+    pub fn shrink(&mut self) {
+        *self = Self::default();
     }
 
     fn prepare(&mut self, shape: &Shape<'_>) {
@@ -80,6 +82,44 @@ impl Packer {
             Some(squeeze) if squeeze.encoding() == encoding => squeeze.reset(),
             other => *other = Some(Squeeze::new(encoding)),
         }
+    }
+}
+
+/// Whether there is more to pack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There is.
+    More,
+    /// There is not: [`Packing::finish`] follows.
+    Done,
+}
+
+/// One body in the making, see [`Packer::start`].
+pub struct Packing<'a> {
+    shape: Shape<'a>,
+    body: Body<'a>,
+    parcel: Parcel,
+    batch: Batch<'a>,
+    limit: Limit,
+}
+
+impl Packing<'_> {
+    /// Packs some records: about 16 KiB of rows.
+    pub fn step(&mut self) -> Step {
+        let most = self.limit.records.max(1);
+        fill(&mut self.parcel, &mut self.body, &self.shape, &self.batch, most)
+    }
+
+    /// Ends the body. One that [`Limit::holds`] not is to be packed again, see [`Limit::incompressible`].
+    pub fn finish(self) -> Parcel {
+        let Self { shape, mut body, mut parcel, .. } = self;
+        if parcel.sent > 0 {
+            parcel.encoding = body.squeeze.as_ref().map(|squeeze| squeeze.encoding().name());
+            (parcel.body, parcel.raw) = body.finish(shape.closing());
+        }
+        body.rows.clear();
+        body.rows.shrink_to(KEPT);
+        parcel
     }
 }
 
@@ -100,10 +140,10 @@ impl Body<'_> {
         self.raw + self.rows.len() + closing.len() <= self.most
     }
 
-    /// Hands rows on when there are enough of them.
-    fn flow(&mut self) {
+    /// Hands rows on when there are enough of them, and says whether.
+    fn flow(&mut self) -> bool {
         if self.rows.len() < PIECE {
-            return;
+            return false;
         }
         self.raw += self.rows.len();
         match &mut self.squeeze {
@@ -111,50 +151,54 @@ impl Body<'_> {
             None => self.out.extend_from_slice(self.rows),
         }
         self.rows.clear();
+        true
     }
 
-    fn finish(mut self, closing: &[u8]) -> (Bytes, usize) {
+    fn finish(&mut self, closing: &[u8]) -> (Bytes, usize) {
         self.rows.extend_from_slice(closing);
         self.raw += self.rows.len();
         match &mut self.squeeze {
             Some(squeeze) => squeeze.finish(self.rows, &mut self.out),
             None => self.out.extend_from_slice(self.rows),
         }
-        (Bytes::from(self.out), self.raw)
+        (Bytes::from(std::mem::take(&mut self.out)), self.raw)
     }
 }
 
-/// Takes records until one has no place any more.
-fn fill(parcel: &mut Parcel, body: &mut Body<'_>, shape: &Shape<'_>, batch: &Batch<'_>, most: u32) {
+/// Takes records until a piece is full or one has no place any more.
+fn fill(parcel: &mut Parcel, body: &mut Body<'_>, shape: &Shape<'_>, batch: &Batch<'_>, most: u32) -> Step {
     while parcel.records < most {
         let rest = batch.frames.get(parcel.consumed..).unwrap_or_default();
         if rest.is_empty() {
-            return;
+            return Step::Done;
         }
         let Ok(frame) = frame_at(rest) else {
             parcel.consumed = batch.frames.len();
             (parcel.records, parcel.damaged) = (parcel.records + 1, parcel.damaged + 1);
-            return;
+            return Step::Done;
         };
         let taken = match Record::decode(frame.payload) {
             Ok(record) => {
                 let index = batch.first.wrapping_add(parcel.records);
                 if !same_file(parcel, batch.table, shape, &record) {
-                    return;
+                    return Step::Done;
                 }
                 place(body, shape, &record, sequence(batch.number, index), parcel.sent)
             }
             Err(_) => Place::Never,
         };
         match taken {
-            Place::Later => return,
+            Place::Later => return Step::Done,
             Place::Never => parcel.damaged += 1,
             Place::Whole => parcel.sent += 1,
             Place::Cut => (parcel.sent, parcel.shortened) = (parcel.sent + 1, parcel.shortened + 1),
         }
         (parcel.records, parcel.consumed) = (parcel.records + 1, parcel.consumed + frame.length);
-        body.flow();
+        if body.flow() {
+            return Step::More;
+        }
     }
+    Step::Done
 }
 
 /// Returns the number of a record that stays the same however often it is sent: one segment has fewer than

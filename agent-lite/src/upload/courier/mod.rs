@@ -13,6 +13,7 @@ mod uplink;
 
 use std::time::Duration;
 
+use tokio::task;
 use tokio::time;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -34,8 +35,10 @@ use crate::record::frame_at;
 use crate::spool::Queue;
 use crate::spool::Segment;
 use crate::transport::Batch;
+use crate::transport::Limit;
 use crate::transport::Packer;
 use crate::transport::Parcel;
+use crate::transport::Step;
 use crate::transport::Verdict;
 
 /// How long a courier without work keeps its buffers.
@@ -169,7 +172,10 @@ impl Courier {
             }
             let batch = Batch { table: segment.table(), number: segment.number(), first, frames: rest };
             let limit = self.appetite.limit();
-            let parcel = self.packer.pack(self.uplink.form(), self.uplink.agent(), &batch, &limit);
+            let mut parcel = self.pack(batch, limit).await;
+            if !limit.holds(&parcel) {
+                parcel = self.pack(batch, limit.incompressible()).await;
+            }
             if parcel.records == 0 {
                 // The spool has proven every frame, so this is the end of what can be read.
                 break;
@@ -197,6 +203,15 @@ impl Courier {
         }
         self.held.retain(|held| held.table != *segment.table());
         self.queue.remove(segment);
+    }
+
+    /// Packs a body. The sources have their turns in between: what a killed agent has not read of a connection is lost.
+    async fn pack(&mut self, batch: Batch<'_>, limit: Limit) -> Parcel {
+        let mut packing = self.packer.start(self.uplink.form(), self.uplink.agent(), batch, limit);
+        while packing.step() == Step::More {
+            task::yield_now().await;
+        }
+        packing.finish()
     }
 
     fn account(&self, parcel: &Parcel) {
