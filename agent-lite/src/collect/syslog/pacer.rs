@@ -5,8 +5,9 @@ use std::time::Instant;
 const WINDOW: Duration = Duration::from_millis(100);
 /// Records in one window after which there is memory to give back.
 const PEAK: u64 = 200;
-/// How long it lets records gather then, so that a wake-up serves several.
+/// How long it lets records gather then, so that a wake-up serves several: above [`PEAK`], and below it.
 const LINGER: Duration = Duration::from_millis(5);
+const LINGER_LONGER: Duration = Duration::from_millis(10);
 /// How long after the last busy moment memory is given back.
 const COOL: Duration = Duration::from_secs(1);
 
@@ -42,13 +43,14 @@ pub(super) struct Pacer {
     /// Records since the window began.
     records: u64,
     busy: bool,
+    linger: Duration,
     /// The last busy moment or other peak, until memory is given back.
     peak: Option<Instant>,
 }
 
 impl Pacer {
     pub(super) fn new(pace: Pace) -> Self {
-        Self { pace, window: None, records: 0, busy: false, peak: None }
+        Self { pace, window: None, records: 0, busy: false, linger: LINGER, peak: None }
     }
 
     /// Notes what was just read, and returns how long to linger.
@@ -62,12 +64,14 @@ impl Pacer {
         };
         if age >= WINDOW || in_window > self.pace.busy().min(PEAK).into() {
             self.busy = in_window > self.pace.busy().into();
+            let rate = u128::from(self.records) * WINDOW.as_micros() / age.as_micros().max(1000);
+            self.linger = if rate > PEAK.into() { LINGER } else { LINGER_LONGER };
             (self.window, self.records) = (Some(now), 0);
         }
         if self.busy || in_window > PEAK.into() {
             self.peak = Some(now);
         }
-        self.busy.then_some(LINGER)
+        self.busy.then_some(self.linger)
     }
 
     /// Notes a peak in something else than records.
@@ -116,6 +120,12 @@ mod tests {
                 assert!(lingers * 10 >= reads * 9 - 10, "{lingers} of {reads}, {gap:?}");
             }
         }
+        let mut early = Pacer::new(Pace::Early);
+        let (begin, gap) = (Instant::now(), Duration::from_millis(10));
+        let paces: Vec<_> = (0..30).map(|at| early.read(begin + gap * at, 10)).collect();
+        assert!(paces.iter().skip(3).all(|linger| *linger == Some(LINGER_LONGER)), "{paces:?}");
+        let paces: Vec<_> = (30..60).map(|at| early.read(begin + gap * at, 100)).collect();
+        assert!(paces.iter().skip(3).all(|linger| *linger == Some(LINGER)), "{paces:?}");
         assert_eq!(lingers(Pace::Never, 1_000_000, Duration::from_millis(1)).1, 0);
         assert_eq!(
             lingers(Pace::Late, 1_000, Duration::from_millis(300)).1,
