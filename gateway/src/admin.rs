@@ -26,6 +26,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -44,13 +45,18 @@ const LIFE: Duration = Duration::from_secs(300);
 
 /// What the admin listener shows, and to whom.
 pub struct Admin {
-    /// The stations whose state is shown.
-    pub stations: Arc<Stations>,
-    /// Counts records that were dropped.
-    pub dropped: Option<Dropped>,
+    stations: Arc<Stations>,
+    dropped: Option<Dropped>,
+    /// The right to make a page of clients.
+    pages: Arc<Semaphore>,
 }
 
 impl Admin {
+    /// Shows these stations, and how many records were dropped.
+    pub fn new(stations: Arc<Stations>, dropped: Option<Dropped>) -> Self {
+        Self { stations, dropped, pages: Arc::new(Semaphore::new(1)) }
+    }
+
     /// Serves the listener until the task is dropped, and open connections until `closing` is set: then they
     /// end after the answer they are at.
     pub async fn serve(
@@ -71,8 +77,8 @@ impl Admin {
             let (this, closing) = (Arc::clone(&self), closing.clone());
             tasks.spawn(async move {
                 let service = service_fn(move |request| {
-                    let response = this.answer(&request);
-                    async move { Ok::<_, Infallible>(response) }
+                    let this = Arc::clone(&this);
+                    async move { Ok::<_, Infallible>(this.answer(&request).await) }
                 });
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -101,7 +107,7 @@ impl Admin {
         from.is_loopback() || self.stations.live.load().admin_from.iter().any(|net| net.contains(&from))
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
         }
@@ -113,7 +119,7 @@ impl Admin {
                 self.stations.readiness.snapshot();
                 self.metrics()
             }
-            "/api/clients" => self.clients(request.uri().query()),
+            "/api/clients" => self.clients(request.uri().query()).await,
             _ => text(
                 StatusCode::NOT_FOUND,
                 "there are /metrics, /healthz, /readyz and /api/clients\n".to_owned(),
@@ -121,11 +127,24 @@ impl Admin {
         }
     }
 
-    fn clients(&self, query: Option<&str>) -> Response<Full<Bytes>> {
-        match clients::page(&self.stations.fleet, query).map(|page| serde_json::to_string(&page)) {
-            Ok(Ok(json)) => answer(StatusCode::OK, json, "application/json"),
-            Ok(Err(error)) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
-            Err(wrong) => text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
+    /// Sorting a large fleet takes its time: one page at once, and none where tunnels are carried.
+    async fn clients(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let Ok(turn) = Arc::clone(&self.pages).try_acquire_owned() else {
+            let busy = "another page of clients is being made; ask again".to_owned();
+            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, format!("{busy}\n"));
+            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+            return response;
+        };
+        let (stations, query) = (Arc::clone(&self.stations), query.map(str::to_owned));
+        let page = spawn_blocking(move || {
+            let _turn = turn;
+            clients::page(&stations.fleet, query.as_deref()).map(|page| serde_json::to_string(&page))
+        });
+        match page.await {
+            Ok(Ok(Ok(json))) => answer(StatusCode::OK, json, "application/json"),
+            Ok(Ok(Err(error))) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+            Ok(Err(wrong)) => text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
 

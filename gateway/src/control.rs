@@ -34,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 use tracing::warn;
 
+use self::pass::HandedOver;
 use self::pass::Passed;
 use self::successor::READY;
 use self::wire::LONGEST_REQUEST;
@@ -232,8 +233,8 @@ async fn say(stream: &mut UnixStream, answer: &Result<Value, String>) {
 }
 
 async fn pass(stream: &mut UnixStream, offer: &Offer) -> io::Result<()> {
-    let what: Vec<Passed> = offer.sockets.iter().map(|(passed, _)| *passed).collect();
-    let line = wire::answer(&Ok(json!(what)));
+    let sockets = offer.sockets.iter().map(|(passed, _)| *passed).collect();
+    let line = wire::answer(&Ok(json!(HandedOver { pid: std::process::id(), sockets })));
     let sockets: Vec<BorrowedFd<'_>> = offer.sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
     let send = || pass::send(&*stream, line.as_bytes(), &sockets);
     let sent = stream.async_io(Interest::WRITABLE, send).await?;

@@ -28,6 +28,7 @@ use tracing::warn;
 
 use self::build::Parts;
 use self::places::Places;
+use self::reload::Baseline;
 use self::reload::Listening;
 use self::reload::Reloader;
 use self::reload::Settled;
@@ -132,6 +133,7 @@ impl Gateway {
     /// again. Nothing is accepted yet.
     pub fn bind(
         config: &Config,
+        baseline: Baseline,
         mut inherited: Inherited,
         dropped: Option<Dropped>,
     ) -> Result<Self, StartError> {
@@ -184,13 +186,12 @@ impl Gateway {
             cut: CancellationToken::new(),
         });
         report_mode(config, &stations.metrics);
-        let admin = admin.map(|(listener, _)| {
-            (Arc::new(listener), Arc::new(Admin { stations: Arc::clone(&stations), dropped }))
-        });
+        let admin = admin
+            .map(|(listener, _)| (Arc::new(listener), Arc::new(Admin::new(Arc::clone(&stations), dropped))));
         let places = Arc::new(Places::new(connections));
         let settled = Settled::new(config, listening, bound);
         let (all, free) = (Arc::clone(&stations), Arc::clone(&places));
-        let reloader = Arc::new(Reloader::new(config, all, free, verified, settled));
+        let reloader = Arc::new(Reloader::new(config, baseline, all, free, verified, settled));
         Ok(Self { stations, listeners, admin, admin_asked, places, reloader })
     }
 

@@ -55,10 +55,6 @@ async fn after_the_lame_duck_time_nothing_is_accepted_and_tunnels_go_on() {
     assert_eq!((status["state"].as_str(), status["tunnels"].as_u64()), (Some("draining"), Some(1)));
     let answer = wire::exchange(&mut stream, "GET /bytes/1000", &[("Host", GOOD)], b"").await;
     assert_eq!(answer.body.len(), 1000);
-    // The first signal after the command does not cut: it asks for what is under way.
-    stage.gateway.terminate();
-    let answer = wire::exchange(&mut stream, "GET /bytes/1000", &[("Host", GOOD)], b"").await;
-    assert_eq!(answer.body.len(), 1000);
     stream.shutdown().await.expect("an orderly end");
     drop(stream);
     assert_eq!(stage.gateway.exit_status().await.code(), Some(0));
@@ -90,6 +86,18 @@ async fn a_second_signal_cuts_and_counts() {
     let mut stream = tunnel.tls(GOOD, stage.pki.client_config()).await;
     stage.gateway.terminate();
     stage.gateway.wait_for_record("draining", |record| is_draining(record, "no new connections")).await;
+    stage.gateway.terminate();
+    let _ = patiently("the tunnel is cut", stream.read_to_end(&mut Vec::new())).await;
+    assert_eq!(stage.gateway.exit_status().await.code(), Some(0));
+    assert_eq!(stopped(&stage).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_the_command_the_first_signal_cuts() {
+    let mut stage = Stage::good(patient("0s", "1h")).await;
+    let tunnel = Tunnel::open(stage.gateway.proxy(), GOOD_TARGET, &[]).await;
+    let mut stream = tunnel.tls(GOOD, stage.pki.client_config()).await;
+    assert!(stage.gateway.command(&["drain"]).await.status.success());
     stage.gateway.terminate();
     let _ = patiently("the tunnel is cut", stream.read_to_end(&mut Vec::new())).await;
     assert_eq!(stage.gateway.exit_status().await.code(), Some(0));

@@ -92,6 +92,10 @@ async fn a_crowd_of_clients_notices_nothing_of_hand_overs_by_take_over() {
         crowd.some_more().await;
         assert_eq!(before.exit_status().await.code(), Some(0), "{}", before.everything_said());
         assert_eq!(last(&before, 102).await.number("successor"), u64::from(stage.gateway.pid()));
+        let follows = stage.gateway.wait_for_record("whom it follows", |record| {
+            record.event_id() == Some(136) && record.text("message").contains("accepts from now on")
+        });
+        assert_eq!(follows.await.number("predecessor"), u64::from(before.pid()));
         assert_eq!(stage.gateway.status().await["pid"], stage.gateway.pid());
         assert_eq!(stage.gateway.get("/readyz").await.head.status, 200);
     }

@@ -158,5 +158,5 @@ async fn the_hellos_are_judged_all_the_same() {
     tokio::io::AsyncWriteExt::write_all(&mut tunnel.stream, b"GET / HTTP/1.1\r\n\r\n").await.expect("sent");
     let record = stage.gateway.record_of(tunnel.address).await;
     record.assert_texts(&[("reason", "not_tls"), ("would_refuse", "host_denied")]);
-    assert_eq!(record.event_id(), Some(402), "what ended it keeps its event");
+    assert_eq!(record.event_id(), Some(141), "whatever ended it");
 }

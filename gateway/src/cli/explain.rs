@@ -16,6 +16,7 @@ use la_gateway::policy::accounts::Identity;
 use la_gateway::policy::accounts::Offered;
 use la_gateway::policy::addresses::Addresses;
 use la_gateway::policy::destinations::Origin;
+use la_gateway::policy::destinations::Permit;
 use la_gateway::policy::destinations::Rule;
 use la_gateway::policy::passwords::Verified;
 use la_gateway::refusal::Refusal;
@@ -179,15 +180,15 @@ fn stations(
         told.step("addresses", "not looked up".to_owned());
         return Ok(Ok(()));
     }
-    judge(config, &target, told)
+    judge(config, &permit, told)
 }
 
 /// Looks the name up and judges each address.
-fn judge(config: &Config, target: &HostPort, told: &mut Explanation) -> anyhow::Result<Result<(), Refusal>> {
+fn judge(config: &Config, permit: &Permit, told: &mut Explanation) -> anyhow::Result<Result<(), Refusal>> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     let resolver = Resolver::new(&config.dns)?;
-    let found = match runtime.block_on(resolver.resolve(target)) {
+    let found = match runtime.block_on(resolver.resolve(permit.target())) {
         Ok(found) => found,
         Err(refusal) => return told.refused("addresses", refusal),
     };
@@ -195,12 +196,15 @@ fn judge(config: &Config, target: &HostPort, told: &mut Explanation) -> anyhow::
     let own = own_addresses(&listeners).context("cannot read this machine's network addresses")?;
     let addresses = Addresses::new(config.allow.clone()).with_own(own);
     for address in &found {
-        let vetted = addresses.vet(*address);
+        let vetted = resolver.vet(permit, *address, &addresses);
         told.addresses.push(Judged { address: address.to_string(), allowed: vetted.is_ok() });
         told.step(
             "address",
             match vetted {
                 Ok(_) => format!("{address} may be dialled"),
+                Err(Refusal::AddressForbidden { range, .. }) if permit.reported().is_some() => {
+                    format!("{address} is forbidden: {range}; report mode does not use `[addresses] allow`")
+                }
                 Err(Refusal::AddressForbidden { range, .. }) => {
                     format!("{address} is forbidden: {range}; `[addresses] allow` would let it pass")
                 }
@@ -208,7 +212,7 @@ fn judge(config: &Config, target: &HostPort, told: &mut Explanation) -> anyhow::
             },
         );
     }
-    Ok(addresses.vet_all(&found).map(|_| ()))
+    Ok(found.iter().try_for_each(|address| resolver.vet(permit, *address, &addresses).map(drop)))
 }
 
 fn parse(text: &str) -> Result<HostPort, Refusal> {

@@ -25,6 +25,7 @@ use clap::Parser;
 use clap::Subcommand;
 use la_gateway::config;
 use la_gateway::config::Config;
+use la_gateway::gateway::reload::Baseline;
 
 /// Exit code for a wrong configuration (EX_CONFIG of sysexits.h).
 const EX_CONFIG: u8 = 78;
@@ -94,7 +95,11 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command.unwrap_or(Command::Run(run::Arguments::default())) {
-        Command::Run(what) => with_config(arguments.config, |config| run::run(config, &what)),
+        Command::Run(what) => {
+            // Before it is loaded, so that no change in between is lost.
+            let before = Baseline::of(arguments.config.as_deref());
+            with_config(arguments.config, |config| run::run(config, before, &what))
+        }
         Command::Status(what) => exit_code(control::status(arguments.config.as_deref(), &what)),
         Command::Reload(at) => exit_code(control::reload(arguments.config.as_deref(), &at)),
         Command::Drain(at) => exit_code(control::drain(arguments.config.as_deref(), &at)),

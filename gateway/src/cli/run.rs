@@ -20,6 +20,7 @@ use la_gateway::gateway::Attendants;
 use la_gateway::gateway::Gateway;
 use la_gateway::gateway::StartError;
 use la_gateway::gateway::launcher::Launcher;
+use la_gateway::gateway::reload::Baseline;
 use la_gateway::listen::inherited::Inherited;
 use la_gateway::observe::log;
 use la_gateway::sandbox;
@@ -91,7 +92,7 @@ pub(super) fn control_socket(configured: &ControlSocket) -> anyhow::Result<PathB
 }
 
 /// Runs the gateway until it is told to stop.
-pub(super) fn run(config: Config, what: &Arguments) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: Config, before: Baseline, what: &Arguments) -> anyhow::Result<ExitCode> {
     let prepared = Prepared::new(&config, what)?;
     // The journal's socket is opened before the sandbox closes, its writer's thread is started inside.
     let output = log::open(&config.log);
@@ -105,7 +106,7 @@ pub(super) fn run(config: Config, what: &Arguments) -> anyhow::Result<ExitCode> 
     runtime.block_on(async {
         // Before anything says that the gateway is there: who is told may end it at once.
         let signals = Signals::new().context("cannot receive signals")?;
-        let gateway = match Gateway::bind(&config, prepared.inherited, Some(writer.dropped())) {
+        let gateway = match Gateway::bind(&config, before, prepared.inherited, Some(writer.dropped())) {
             Ok(gateway) => gateway,
             Err(error) => return Ok(not_started(&error)),
         };

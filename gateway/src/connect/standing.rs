@@ -55,9 +55,9 @@ impl Standing {
 
     fn judge(&self, live: &Live) -> Result<(), Refusal> {
         let client = live.policy.accounts.again(&self.known, self.from)?;
-        client.role().destinations.authorize(&self.target)?;
+        let permit = client.role().destinations.authorize(&self.target)?;
         match self.dialled {
-            Some(address) => live.policy.addresses.vet(address).map(drop),
+            Some(address) => live.resolver.vet(&permit, address, &live.policy.addresses).map(drop),
             None => Ok(()),
         }
     }

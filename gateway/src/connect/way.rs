@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use super::Live;
 use crate::dial::direct;
 use crate::observe::access::Route;
+use crate::policy::addresses::Vetted;
 use crate::policy::destinations::Permit;
 use crate::policy::relays::Passed;
 use crate::refusal::Refusal;
@@ -39,7 +40,9 @@ pub(super) async fn open(
     }
     way.route = Some(Route::Direct);
     let found = resolver.resolve(permit.target()).await?;
-    let vetted = addresses.vet_all(&found)?;
+    // One forbidden address refuses the whole answer, as everywhere.
+    let vetted = found.iter().map(|found| resolver.vet(permit, *found, addresses));
+    let vetted: Vec<Vetted> = vetted.collect::<Result<_, _>>()?;
     way.address = vetted.first().map(|vetted| vetted.address());
     let connected = direct::connect(&vetted, limit).await?;
     way.address = Some(connected.address);

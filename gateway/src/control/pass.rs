@@ -44,6 +44,15 @@ pub enum Passed {
     Control,
 }
 
+/// What a gateway says beside the sockets that it passes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct HandedOver {
+    /// Its process.
+    pub pid: u32,
+    /// What each socket is, in their order.
+    pub sockets: Vec<Passed>,
+}
+
 /// Sends a line, and these sockets with its first bytes. Returns how many bytes of it are sent.
 pub fn send(to: impl AsFd, line: &[u8], sockets: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS))];

@@ -3,16 +3,22 @@
 use std::fs;
 use std::io;
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use rustix::fs::fchmod;
 use rustix::fs::flock;
+use rustix::fs::open as open_file;
+use rustix::io::Errno;
 use socket2::Domain;
 use socket2::SockAddr;
 use socket2::Socket;
@@ -26,6 +32,9 @@ use crate::listen::inherited::Inherited;
 const OWNER_ONLY: u32 = 0o600;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 16;
+/// Longest wait for another gateway that makes its socket in the same place, and the pause between two looks.
+const LOCKED: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +47,9 @@ pub enum SocketError {
     /// Something else has its name.
     #[error("{0} is no socket; name another place in `[control] socket`")]
     Other(String),
+    /// Somebody holds its lock.
+    #[error("another process holds {0}; end it, or name another place in `[control] socket`")]
+    Locked(String),
     /// The system refuses.
     #[error(
         "cannot make the control socket {path}: {error}; name another place in `[control] socket`, or \"off\""
@@ -80,10 +92,8 @@ pub fn open(
 pub fn bind(path: &Path) -> Result<UnixListener, SocketError> {
     let shown = || path.display().to_string();
     let fail = |error| SocketError::System { path: shown(), error };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Two gateways that start at once look and replace one after the other.
-    let folder = fs::File::open(folder).map_err(fail)?;
-    flock(&folder, FlockOperation::LockExclusive).map_err(|error| fail(error.into()))?;
+    let _lock = lock(path, LOCKED)?;
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(fail(error)),
@@ -97,6 +107,28 @@ pub fn bind(path: &Path) -> Result<UnixListener, SocketError> {
         },
     }
     make(path).map_err(fail)
+}
+
+/// Waits for a file of our own beside the socket: what others can open they could hold for ever.
+fn lock(path: &Path, patience: Duration) -> Result<OwnedFd, SocketError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let shown = || Path::new(&beside).display().to_string();
+    let fail = |error: Errno| SocketError::System { path: shown(), error: error.into() };
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = open_file(Path::new(&beside), flags, Mode::from_raw_mode(OWNER_ONLY)).map_err(fail)?;
+    let mut left = patience;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK | Errno::INTR) if !left.is_zero() => {
+                sleep(PAUSE);
+                left = left.saturating_sub(PAUSE);
+            }
+            Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(SocketError::Locked(shown())),
+            Err(error) => return Err(fail(error)),
+        }
+    }
 }
 
 /// The file gets the mode that the socket has before it is bound, so it is never open to others.
@@ -131,5 +163,24 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).expect("still there"), "a file");
         let error = bind(&folder.path().join("no/folder.sock")).expect_err("no folder").to_string();
         assert!(error.contains("[control] socket"), "{error}");
+    }
+
+    #[test]
+    fn who_holds_the_folder_keeps_nobody_waiting_and_who_holds_the_lock_not_for_ever() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control.sock");
+        let anybodys = fs::File::open(folder.path()).expect("opened");
+        flock(&anybodys, FlockOperation::LockExclusive).expect("locked");
+        let _bound = bind(&path).expect("bound all the same");
+        let mode = fs::metadata(folder.path().join("control.sock.lock")).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let _held = lock(&path, Duration::ZERO).expect("free");
+        let error = lock(&path, PAUSE).expect_err("it is held").to_string();
+        assert!(error.contains("control.sock.lock") && error.contains("[control] socket"), "{error}");
+        let other = folder.path().join("other.sock");
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), other.with_extension("sock.lock"))
+            .expect("a link");
+        assert!(matches!(bind(&other), Err(SocketError::System { .. })), "no link is followed");
+        assert!(!folder.path().join("elsewhere").exists());
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::client;
 use super::client::ClientError;
 use super::pass;
+use super::pass::HandedOver;
 use super::pass::Passed;
 use super::wire;
 use super::wire::Word;
@@ -32,8 +33,8 @@ const LONGEST_WORD: usize = 4 * 1024;
 /// The gateway that runs now, and has passed its sockets.
 pub struct Predecessor {
     stream: UnixStream,
-    /// Its process.
-    pub pid: i32,
+    /// Its process, as it says; the kernel knows who made the socket, which may be a gateway before it.
+    pub pid: u32,
 }
 
 impl Predecessor {
@@ -52,7 +53,7 @@ impl Predecessor {
         io::Write::write_all(&mut &stream, Word::HandOver.line().as_bytes())?;
         let (line, sockets) = pass::receive(&stream)?;
         let answer = wire::read_answer(&line).map_err(ClientError::Refused)?;
-        let passed: Vec<Passed> =
+        let HandedOver { pid, sockets: passed } =
             serde_json::from_value(answer).map_err(|error| wrong(&error.to_string()))?;
         if passed.len() != sockets.len() {
             return Err(wrong("not as many sockets as it says").into());
@@ -60,7 +61,7 @@ impl Predecessor {
         for (passed, socket) in passed.into_iter().zip(sockets) {
             take(inherited, passed, socket)?;
         }
-        Ok(Self { stream, pid: peer.pid.as_raw_nonzero().get() })
+        Ok(Self { stream, pid })
     }
 
     /// Says that this gateway is ready, and waits for the word to begin. A predecessor that died meanwhile
@@ -86,7 +87,7 @@ fn take(inherited: &mut Inherited, passed: Passed, socket: OwnedFd) -> Result<()
     let is_unix = domain == rustix::net::AddressFamily::UNIX;
     match passed {
         Passed::Control if is_unix => {
-            inherited.add_control(UnixListener::from(socket), Giver::Predecessor)?;
+            inherited.add_control(UnixListener::from(socket))?;
         }
         Passed::Listener { kind, asked } if !is_unix => {
             inherited.add(socket.into(), Some((kind, asked)), Giver::Predecessor)?;

@@ -45,6 +45,9 @@ use crate::dial::race::race;
 use crate::dial::resolve::answer::Answer;
 use crate::dial::resolve::answer::Trouble;
 use crate::dial::resolve::cache::Cache;
+use crate::policy::addresses::Addresses;
+use crate::policy::addresses::Vetted;
+use crate::policy::destinations::Permit;
 use crate::policy::names::DnsSettings;
 use crate::policy::names::FixedAddress;
 use crate::refusal::Refusal;
@@ -137,6 +140,21 @@ impl Resolver {
         let (v6, v4) = both(v6, v4, self.resolution_delay).await;
         let found = judge(v6, v4)?;
         Ok(found.into_iter().map(|ip| SocketAddr::new(ip, target.port())).collect())
+    }
+
+    /// Returns an address of a permitted target as one that may be dialled. Where report mode alone permits
+    /// it, `[addresses] allow` and other ports are only for what the operator wrote for this very name.
+    pub fn vet(&self, permit: &Permit, found: SocketAddr, addresses: &Addresses) -> Result<Vetted, Refusal> {
+        match permit.reported() {
+            Some(_) if !self.is_fixed(permit.target(), found) => addresses.vet_unlisted(found),
+            Some(_) | None => addresses.vet(found),
+        }
+    }
+
+    /// Says whether the operator wrote this very address for the target's name, in `[dns] hosts`.
+    fn is_fixed(&self, target: &HostPort, address: SocketAddr) -> bool {
+        let fixed = self.settings.hosts.get(target.name()).map(|fixed| fixed_answer(fixed, target.port()));
+        fixed.is_some_and(|answer| answer.is_ok_and(|addresses| addresses.contains(&address)))
     }
 
     async fn look_up(&self, host: &HostName, family: RecordType) -> Outcome {

@@ -25,12 +25,14 @@ use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use self::candidate::Candidate;
 use self::files::Contents;
 use self::files::Stamps;
+use self::files::irregular;
 use self::said::Said;
 pub(super) use self::settled::Listening;
 pub(super) use self::settled::Settled;
@@ -85,6 +87,28 @@ pub struct ReloadState {
     pub policy: String,
 }
 
+/// The files of a configuration as they were before it was loaded: whatever changes from then on is a change.
+#[derive(Default)]
+pub struct Baseline {
+    contents: Contents,
+    seen: Stamps,
+}
+
+impl Baseline {
+    /// Looks at the files of the configuration that will be loaded from here.
+    pub fn of(named: Option<&Path>) -> Self {
+        let file = named.unwrap_or(Path::new(USUAL_PLACE)).to_owned();
+        // What a pipe holds can be read once, and loading does.
+        if !irregular(std::slice::from_ref(&file)).is_empty() {
+            return Self { contents: Contents::default(), seen: Stamps::of([&file]) };
+        }
+        let files = files(Some(&file));
+        let seen = Stamps::of(files.all());
+        let is_regular = irregular(&files.read).is_empty();
+        Self { contents: if is_regular { Contents::of(&files.read) } else { Contents::default() }, seen }
+    }
+}
+
 /// Puts another configuration in force.
 pub struct Reloader {
     stations: Arc<Stations>,
@@ -94,6 +118,8 @@ pub struct Reloader {
     sandbox: OnceLock<(Openings, Sandbox)>,
     state: Mutex<ReloadState>,
     seen: Mutex<Stamps>,
+    /// The right to read the files. Who is late keeps it until he is done.
+    reads: Arc<Semaphore>,
     work: tokio::sync::Mutex<Work>,
 }
 
@@ -104,15 +130,15 @@ struct Work {
 }
 
 impl Reloader {
-    /// Begins with the configuration that the gateway was started with.
+    /// Begins with the configuration that the gateway was started with, and what its files held before.
     pub(super) fn new(
         config: &Config,
+        baseline: Baseline,
         stations: Arc<Stations>,
         places: Arc<Places>,
         verified: Arc<Verified>,
         settled: Settled,
     ) -> Self {
-        let files = files(config.file.as_deref());
         let state = ReloadState {
             file: config.file.clone(),
             watch: config.reload.watch,
@@ -121,7 +147,7 @@ impl Reloader {
             waits: Vec::new(),
             policy: config.policy(),
         };
-        let work = Work { contents: Contents::of(&files.read), said: Said::default() };
+        let work = Work { contents: baseline.contents, said: Said::default() };
         Self {
             stations,
             places,
@@ -129,7 +155,8 @@ impl Reloader {
             settled,
             sandbox: OnceLock::new(),
             state: Mutex::new(state),
-            seen: Mutex::new(Stamps::of(files.all())),
+            seen: Mutex::new(baseline.seen),
+            reads: Arc::new(Semaphore::new(1)),
             work: tokio::sync::Mutex::new(work),
         }
     }
@@ -144,17 +171,9 @@ impl Reloader {
     /// stands in the record.
     pub async fn reload(self: &Arc<Self>, why: &str) -> Outcome {
         let mut work = self.work.lock().await;
-        let this = Arc::clone(self);
-        let before = work.contents.clone();
-        let reading = spawn_blocking(move || Candidate::read(&this, &before));
-        let candidate = match timeout(LONGEST_READ, reading).await {
-            Ok(Ok(Ok(candidate))) => candidate,
-            Ok(Ok(Err(problems))) => return self.refuse(&mut work, problems, why),
-            Ok(Err(error)) => return self.refuse(&mut work, vec![error.to_string()], why),
-            Err(_) => {
-                let text = "the files could not be read within a minute; is their file system there?";
-                return self.refuse(&mut work, vec![text.to_owned()], why);
-            }
+        let candidate = match self.read(work.contents.clone()).await {
+            Ok(candidate) => candidate,
+            Err(problems) => return self.refuse(&mut work, problems, why),
         };
         let waits = self.settled.waits(&candidate.config);
         let result = match candidate.is_other(&self.stations.live.load(), &work.contents) {
@@ -174,6 +193,31 @@ impl Reloader {
         let outcome = Outcome { outcome: result, problems: Vec::new(), waits };
         work.said.say(&outcome, why, &summary);
         outcome
+    }
+
+    /// Reads the files. What was seen of them counts only if somebody still waits for it, else a change
+    /// would be lost.
+    async fn read(self: &Arc<Self>, before: Contents) -> Result<Candidate, Vec<String>> {
+        let Ok(turn) = Arc::clone(&self.reads).try_acquire_owned() else {
+            let text = "the files are still being read since an earlier reload; is their file system there?";
+            return Err(vec![text.to_owned()]);
+        };
+        let this = Arc::clone(self);
+        let reading = spawn_blocking(move || {
+            let _turn = turn;
+            Candidate::read(&this, &before)
+        });
+        match timeout(LONGEST_READ, reading).await {
+            Ok(Ok((candidate, stamps))) => {
+                *lock(&self.seen) = stamps;
+                candidate
+            }
+            Ok(Err(error)) => Err(vec![error.to_string()]),
+            Err(_) => {
+                let text = "the files could not be read within a minute; is their file system there?";
+                Err(vec![text.to_owned()])
+            }
+        }
     }
 
     /// Returns whether what is written is in force, and what waits for a restart.
@@ -234,9 +278,8 @@ impl Reloader {
         lock(&self.seen).clone()
     }
 
-    /// Looks at the files before they are read, so that a later change is one.
-    fn look(&self, files: &Files) {
-        *lock(&self.seen) = Stamps::of(files.all());
+    fn is_reading(&self) -> bool {
+        self.reads.available_permits() == 0
     }
 }
 

@@ -88,8 +88,6 @@ struct Running {
     reloads: JoinSet<()>,
     begun: Clock,
     phase: Phase,
-    /// Signals to end so far.
-    signals: u32,
     /// The right to hand over: one at a time.
     turn: Arc<Semaphore>,
     successor: Option<i32>,
@@ -150,7 +148,6 @@ impl Running {
             reloads: JoinSet::new(),
             begun: Clock::now(),
             phase: Phase::Serving,
-            signals: 0,
             turn: Arc::new(Semaphore::new(1)),
             successor: None,
             gateway,
@@ -214,8 +211,7 @@ impl Running {
     async fn obey(&mut self, order: Order) -> std::ops::ControlFlow<()> {
         match order {
             Order::Terminate => {
-                self.signals += 1;
-                if self.signals > 1 {
+                if self.phase != Phase::Serving {
                     return std::ops::ControlFlow::Break(());
                 }
                 self.drain("a signal").await;

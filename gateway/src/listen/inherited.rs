@@ -37,7 +37,7 @@ pub enum Giver {
 #[derive(Debug, thiserror::Error)]
 pub enum InheritError {
     /// It is no listening stream socket.
-    #[error("{giver} passed descriptor {number}, which is no listening TCP or unix socket: {error}")]
+    #[error("{giver} passed descriptor {number}, which is no listening TCP socket: {error}")]
     Unfit {
         /// Who passed it.
         giver: Giver,
@@ -46,9 +46,15 @@ pub enum InheritError {
         /// What the system says.
         error: io::Error,
     },
+    /// A successor could not take it over: systemd alone owns it.
+    #[error(
+        "systemd passes a unix socket at {0}; the control socket is made by the gateway itself and cannot come from \
+         systemd, because a successor could not take it over: take it out of the socket unit"
+    )]
+    ControlSocket(String),
     /// No listener of the configuration has this address.
     #[error(
-        "systemd passes a socket at {0}, but no `[[listener]]`, `[admin]` or `[control]` of the configuration is there; \
+        "systemd passes a socket at {0}, but no `[[listener]]` or `[admin]` of the configuration is there; \
          add one, or take the address out of the socket unit"
     )]
     NotConfigured(String),
@@ -66,7 +72,7 @@ struct Socket {
 #[derive(Default)]
 pub struct Inherited {
     sockets: Vec<Socket>,
-    control: Vec<(UnixListener, PathBuf, Giver)>,
+    control: Vec<(UnixListener, PathBuf)>,
 }
 
 impl Inherited {
@@ -78,7 +84,9 @@ impl Inherited {
         for number in 0..passed.len() {
             let unfit = |error| InheritError::Unfit { giver: Giver::Systemd, number, error };
             if let Ok(Some(listener)) = passed.take_unix_listener(number) {
-                all.add_control(listener, Giver::Systemd).map_err(unfit)?;
+                return Err(InheritError::ControlSocket(
+                    path_of(&listener).map_err(unfit)?.display().to_string(),
+                ));
             } else if let Some(listener) = passed.take_tcp_listener(number).map_err(unfit)? {
                 all.add(listener, None, Giver::Systemd).map_err(unfit)?;
             }
@@ -100,12 +108,12 @@ impl Inherited {
         Ok(())
     }
 
-    /// Adds a control socket.
-    pub fn add_control(&mut self, listener: UnixListener, giver: Giver) -> io::Result<()> {
+    /// Adds a control socket; only a predecessor passes one.
+    pub fn add_control(&mut self, listener: UnixListener) -> io::Result<()> {
         is_listening(socket_acceptconn(&listener)?)?;
         listener.set_nonblocking(true)?;
-        let path = listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default();
-        self.control.push((listener, path, giver));
+        let path = path_of(&listener)?;
+        self.control.push((listener, path));
         Ok(())
     }
 
@@ -121,7 +129,7 @@ impl Inherited {
 
     /// Returns the control socket with this path.
     pub fn take_control(&mut self, path: &Path) -> Option<UnixListener> {
-        let found = self.control.iter().position(|(_, at, _)| at == path)?;
+        let found = self.control.iter().position(|(_, at)| at == path)?;
         Some(self.control.remove(found).0)
     }
 
@@ -130,9 +138,6 @@ impl Inherited {
     pub fn finish(self) -> Result<Vec<SocketAddr>, InheritError> {
         if let Some(socket) = self.sockets.iter().find(|socket| socket.giver == Giver::Systemd) {
             return Err(InheritError::NotConfigured(socket.address.to_string()));
-        }
-        if let Some((_, path, _)) = self.control.iter().find(|(_, _, giver)| *giver == Giver::Systemd) {
-            return Err(InheritError::NotConfigured(path.display().to_string()));
         }
         Ok(self.sockets.iter().map(|socket| socket.address).collect())
     }
@@ -145,6 +150,10 @@ impl fmt::Display for Giver {
             Self::Predecessor => "the gateway before this one",
         })
     }
+}
+
+fn path_of(listener: &UnixListener) -> io::Result<PathBuf> {
+    Ok(listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default())
 }
 
 fn is_listening(listens: bool) -> io::Result<()> {

@@ -172,15 +172,19 @@ impl Record {
     }
 
     /// Writes the record of a carried tunnel; of one that ended by somebody's fault unless too many like
-    /// it were written of late.
+    /// it were written of late. What report mode let through always has its record, by the same event.
     pub fn carried(self, ending: Ending, repeats: &Repeats) {
         let row = ending.row();
-        let passed = row.fault.map_or(Some(0), |_| repeats.pass(self.client.ip(), row.reason));
+        let passed = match (self.reported, row.fault) {
+            (Some(_), _) | (None, None) => Some(0),
+            (None, Some(_)) => repeats.pass(self.client.ip(), row.reason),
+        };
         let Some(suppressed) = passed else { return };
-        let seen = match (self.reported, self.tls_version) {
-            (Some(_), _) => events::WOULD_REFUSE,
-            (None, Some(_)) => events::TLS_VERIFIED,
-            (None, None) => events::CONNECT,
+        let event = match (self.reported, row.event, self.tls_version) {
+            (Some(_), _, _) => events::WOULD_REFUSE,
+            (None, Some(event), _) => event,
+            (None, None, Some(_)) => events::TLS_VERIFIED,
+            (None, None, None) => events::CONNECT,
         };
         let level = match (self.reported, row.level) {
             (Some(_), Level::Info) => Level::Warn,
@@ -189,7 +193,7 @@ impl Record {
         self.write(
             level,
             &Verdict {
-                event: row.event.unwrap_or(seen).0,
+                event: event.0,
                 verdict: "carried",
                 reason: row.reason,
                 fault: row.fault.map_or("", |fault| fault.label()),

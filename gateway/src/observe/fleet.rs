@@ -26,6 +26,7 @@ use tracing::info;
 use tracing::warn;
 
 use self::client::Client;
+use self::client::Held;
 pub use self::client::MOST_ADDRESSES;
 pub use self::client::MOST_WORKSPACES;
 use self::client::Moment;
@@ -75,7 +76,7 @@ pub struct Fleet {
 #[derive(Clone, Debug)]
 pub struct Sighting {
     role: Arc<str>,
-    client: Option<Arc<Client>>,
+    client: Option<Held>,
 }
 
 impl Sighting {
@@ -162,7 +163,7 @@ impl Fleet {
     /// Begins to count a tunnel of a client that was seen.
     pub fn tunnel(&self, sighting: &Sighting, host: &HostName) -> Tunnel {
         let (up, down) = self.metrics.bytes(&sighting.role, Family::of(host));
-        let share = sighting.client.as_ref().map(|client| Share::begin(Arc::clone(client), host));
+        let share = sighting.client.clone().map(|client| Share::begin(client, host));
         Tunnel { began: self.began, share, up, down, told: Traffic::default() }
     }
 

@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use ipnet::Ipv4Net;
 use ipnet::Ipv6Net;
 
+use super::destinations::HTTPS;
 use crate::refusal::Refusal;
 
 /// An address the gateway may dial. Only [`Addresses::vet`] makes one.
@@ -77,8 +78,21 @@ impl Addresses {
         }
     }
 
+    /// Returns the address as one that may be dialled for a name that no rule lists. What `[addresses] allow`
+    /// opens it opens for the names that the operator listed, and these may be anybody's.
+    pub fn vet_unlisted(&self, found: SocketAddr) -> Result<Vetted, Refusal> {
+        match found.port() {
+            HTTPS => self.vet_with(&[], found),
+            _ => Err(Refusal::PortDenied),
+        }
+    }
+
     /// Returns the address as one that may be dialled, or says which range forbids it.
     pub fn vet(&self, found: SocketAddr) -> Result<Vetted, Refusal> {
+        self.vet_with(&self.allow, found)
+    }
+
+    fn vet_with(&self, allow: &[IpNet], found: SocketAddr) -> Result<Vetted, Refusal> {
         let address = found.ip();
         if self.is_own(found) {
             return Err(Refusal::SelfConnection { address });
@@ -88,7 +102,7 @@ impl Addresses {
             return Err(Refusal::AddressForbidden { address, range: "IPv4-mapped" });
         }
         let judged = embedded_by_nat64(address).map_or(address, IpAddr::V4);
-        let allowed = self.allow.iter().any(|net| net.contains(&judged) && is_specific(*net, judged));
+        let allowed = allow.iter().any(|net| net.contains(&judged) && is_specific(*net, judged));
         match forbidden_range(judged) {
             Some(range) if !allowed => Err(Refusal::AddressForbidden { address, range }),
             _ => Ok(Vetted(found)),
@@ -232,6 +246,25 @@ mod tests {
         {
             assert_eq!(addresses.vet(at(ip)).is_ok(), dialled, "{ip}");
         }
+    }
+
+    #[test]
+    fn for_a_name_that_no_rule_lists_nothing_is_allowed_beside_global_addresses_at_port_443() {
+        let allow = ["10.1.0.0/16", "168.63.129.16/32"].map(|range| range.parse().expect("a range"));
+        let addresses = Addresses::new(allow.to_vec()).with_own(vec![at("20.0.0.7")]);
+        for (ip, listed, unlisted) in [
+            ("20.42.65.90", true, true),
+            ("10.1.2.3", true, false),
+            ("64:ff9b::a01:203", true, false),
+            ("168.63.129.16", true, false),
+            ("20.0.0.7", false, false),
+        ] {
+            let verdicts = (addresses.vet(at(ip)).is_ok(), addresses.vet_unlisted(at(ip)).is_ok());
+            assert_eq!(verdicts, (listed, unlisted), "{ip}");
+        }
+        let other_port = "20.42.65.90:8443".parse().expect("an address");
+        assert!(addresses.vet(other_port).is_ok());
+        assert_eq!(addresses.vet_unlisted(other_port), Err(Refusal::PortDenied));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::dial::resolve::answer::Answer;
 
 /// Most answers kept at once; each has at most [`crate::dial::resolve::MOST_ADDRESSES`] addresses.
 const MOST_ENTRIES: usize = 4096;
+/// How many make room at once.
+const BATCH: usize = MOST_ENTRIES / 32;
 
 /// The kept answers by name and family.
 #[derive(Default)]
@@ -100,7 +102,7 @@ impl Cache {
             return;
         }
         if entries.len() >= MOST_ENTRIES {
-            entries.clear();
+            evict(&mut entries);
         }
         let until = now + answer.lifetime;
         let entry = Entry {
@@ -112,6 +114,20 @@ impl Cache {
         };
         entries.insert((name.clone(), family), entry);
     }
+}
+
+/// Forgets those whose time is over first, and no more than a few: made-up names that exist must not throw
+/// away what others need when the name servers fail.
+fn evict(entries: &mut HashMap<(HostName, RecordType), Entry>) {
+    let mut ends: Vec<Instant> = entries.values().map(|entry| entry.stale_until).collect();
+    ends.sort_unstable();
+    let Some(last) = ends.get(BATCH - 1).copied() else { return };
+    let mut left = BATCH;
+    entries.retain(|_, entry| {
+        let goes = left > 0 && entry.stale_until <= last;
+        left -= usize::from(goes);
+        !goes
+    });
 }
 
 #[cfg(test)]
@@ -193,6 +209,24 @@ mod tests {
                 later,
             );
             assert!(size(&cache) <= MOST_ENTRIES);
+        }
+    }
+
+    #[test]
+    fn made_up_names_that_exist_push_out_a_few_at_a_time_and_the_lasting_last() {
+        let (cache, now) = (Cache::default(), Instant::now());
+        let hour = Duration::from_secs(3600);
+        for index in 0..100 {
+            cache.keep(&name(&format!("good{index}.example")), RecordType::A, &answer(60), hour, now);
+        }
+        for index in 0..MOST_ENTRIES {
+            cache.keep(&name(&format!("b{index}.example")), RecordType::A, &answer(9), hour, now);
+        }
+        let kept = cache.entries.lock().expect("not poisoned").len();
+        assert!((MOST_ENTRIES - BATCH..=MOST_ENTRIES).contains(&kept), "{kept}");
+        let later = now + Duration::from_secs(600);
+        for index in 0..100 {
+            assert!(cache.stale(&name(&format!("good{index}.example")), RecordType::A, later).is_some());
         }
     }
 }

@@ -21,6 +21,9 @@ use self::scripted::name;
 use self::scripted::record;
 use self::scripted::unhurried;
 use super::*;
+use crate::policy::destinations::Destinations;
+use crate::policy::destinations::Mode;
+use crate::policy::destinations::Pins;
 
 const PATIENT: Duration = Duration::from_secs(30);
 const HOST: &str = "a.example:443";
@@ -305,6 +308,29 @@ async fn a_used_answer_is_asked_for_again_before_it_expires() {
     resolver.refresh_at(Instant::now() + Duration::from_secs(58)).await;
     assert_eq!(resolver.resolve(&target(HOST)).await, Ok(sockets(&["20.0.0.2:443"])));
     assert_eq!(server.asked(), ["a.example. A", "a.example. A", "a.example. AAAA"]);
+}
+
+#[tokio::test]
+async fn in_report_mode_inside_addresses_and_other_ports_are_for_the_operators_own_word_only() {
+    let server = Server::start(|asked| asked.addresses(60, &["20.0.0.9"])).await;
+    let mut settings = server.settings(PATIENT);
+    let fixed = FixedAddress { ip: IpAddr::from([10, 1, 2, 3]), port: Some(8443) };
+    settings.hosts.insert(target(HOST).name().clone(), vec![fixed]);
+    let resolver = Resolver::new(&settings).expect("a resolver");
+    let addresses = Addresses::new(vec!["10.1.0.0/16".parse().expect("a range")]);
+    let reporting = Destinations::new([], Pins::default()).in_mode(Mode::Report);
+    for (host, found, dialled) in [
+        (HOST, "10.1.2.3:8443", true),
+        (HOST, "10.1.2.3:443", false),
+        (HOST, "10.1.2.4:443", false),
+        ("evil.example:443", "10.1.2.3:8443", false),
+        ("evil.example:443", "10.1.2.3:443", false),
+        ("evil.example:443", "20.0.0.9:443", true),
+    ] {
+        let permit = reporting.authorize(&target(host)).expect("is let through");
+        let found = found.parse().expect("an address");
+        assert_eq!(resolver.vet(&permit, found, &addresses).is_ok(), dialled, "{host} at {found}");
+    }
 }
 
 fn target(text: &str) -> HostPort {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Reloader;
 use super::files;
 use super::files::Contents;
+use super::files::Stamps;
 use super::files::irregular;
 use crate::config;
 use crate::config::Config;
@@ -35,8 +36,15 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// Reads it and everything it names, and tries what can be tried. Blocks.
-    pub(super) fn read(reloader: &Reloader, before: &Contents) -> Result<Self, Vec<String>> {
+    /// Reads it and everything it names, and tries what can be tried. Also returns what a look at the files
+    /// showed before they were read, so that a later change is one. Blocks.
+    pub(super) fn read(reloader: &Reloader, before: &Contents) -> (Result<Self, Vec<String>>, Stamps) {
+        let mut seen = reloader.seen();
+        let candidate = Self::seeing(reloader, before, &mut seen);
+        (candidate, seen)
+    }
+
+    fn seeing(reloader: &Reloader, before: &Contents, seen: &mut Stamps) -> Result<Self, Vec<String>> {
         let file = reloader.state().file;
         let (mut problems, mut read) = (Vec::new(), None);
         for turn in 0..MOST_READS {
@@ -44,7 +52,7 @@ impl Candidate {
                 sleep(PAUSE);
             }
             let files = files(file.as_deref());
-            reloader.look(&files);
+            *seen = Stamps::of(files.all());
             let irregular = irregular(&files.read);
             if !irregular.is_empty() {
                 return Err(irregular);

@@ -24,7 +24,8 @@ const MOST_LOOKS: u32 = 20;
 pub(in crate::gateway) async fn watch(reloader: Arc<Reloader>) {
     loop {
         sleep(LOOK).await;
-        if !reloader.is_watching() {
+        // An earlier reading that hangs is not joined by another every second.
+        if !reloader.is_watching() || reloader.is_reading() {
             continue;
         }
         let seen = reloader.seen();

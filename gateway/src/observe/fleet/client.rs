@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -59,6 +60,8 @@ pub(super) struct Client {
     looked: AtomicU64,
     /// As the last sweep found it.
     pub(super) silent: AtomicBool,
+    /// Requests and tunnels that hold it.
+    in_use: AtomicU32,
     pub(super) open: AtomicU32,
     pub(super) tunnels: AtomicU64,
     pub(super) refused: AtomicU64,
@@ -97,12 +100,18 @@ impl Client {
             looks: AtomicU32::new(0),
             looked: AtomicU64::new(0),
             silent: AtomicBool::new(false),
+            in_use: AtomicU32::new(0),
             open: AtomicU32::new(0),
             tunnels: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             families: Default::default(),
             detail: Mutex::new(detail),
         }
+    }
+
+    /// Says whether a request or a tunnel holds it.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_use.load(Relaxed) > 0
     }
 
     /// Takes note of a request.
@@ -184,17 +193,50 @@ impl Client {
     }
 }
 
+/// A client that a request or a tunnel holds. Only looking at one does not hold it: a look must keep nobody
+/// in the table.
+#[derive(Debug)]
+pub(super) struct Held(Arc<Client>);
+
+impl Held {
+    /// Holds a client. The first hold is taken while the table is locked, so that nobody forgets it meanwhile.
+    pub(super) fn new(client: &Arc<Client>) -> Self {
+        client.in_use.fetch_add(1, Relaxed);
+        Self(Arc::clone(client))
+    }
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Self {
+        Self::new(&self.0)
+    }
+}
+
+impl Deref for Held {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.in_use.fetch_sub(1, Relaxed);
+    }
+}
+
 /// A tunnel's part in its client's numbers.
 #[derive(Debug)]
 pub(super) struct Share {
-    client: Arc<Client>,
+    client: Held,
     family: Family,
     workspace: Option<Arc<Counts>>,
 }
 
 impl Share {
     /// Begins a tunnel of a client.
-    pub(super) fn begin(client: Arc<Client>, host: &HostName) -> Self {
+    pub(super) fn begin(client: Held, host: &HostName) -> Self {
         client.open.fetch_add(1, Relaxed);
         client.tunnels.fetch_add(1, Relaxed);
         let workspace = fleet::workspace(host).map(|name| of_workspace(&mut client.detail(), name));

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Client;
+use super::client::Held;
 use super::client::Moment;
 use crate::policy::limits::ClientKey;
 
@@ -47,23 +48,18 @@ pub(super) struct Table {
 
 impl Table {
     /// Returns a client, entered anew if there is room.
-    pub(super) fn enter(
-        &mut self,
-        key: ClientKey,
-        role: &Arc<str>,
-        room: Room,
-        now: Moment,
-    ) -> Option<Arc<Client>> {
+    pub(super) fn enter(&mut self, key: ClientKey, role: &Arc<str>, room: Room, now: Moment) -> Option<Held> {
         if let Some(known) = self.clients.get(&key) {
-            return Some(Arc::clone(known));
+            return Some(Held::new(known));
         }
         if self.clients.len() >= room.most && !self.make_room(&key, room, now) {
             self.not_entered += 1;
             return None;
         }
         let client = Arc::new(Client::new(key.clone(), Arc::clone(role), now));
-        self.clients.insert(key, Arc::clone(&client));
-        Some(client)
+        let held = Held::new(&client);
+        self.clients.insert(key, client);
+        Some(held)
     }
 
     /// Returns every client.
@@ -73,12 +69,12 @@ impl Table {
 
     /// Forgets the clients that were not seen for this long.
     pub(super) fn forget(&mut self, unseen: Duration, now: Moment) {
-        self.clients.retain(|_, client| is_busy(client) || now.saturating_sub(client.last()) <= unseen);
+        self.clients.retain(|_, client| client.is_busy() || now.saturating_sub(client.last()) <= unseen);
     }
 
     /// Forgets the clients that are not to be kept.
     pub(super) fn keep(&mut self, is_kept: impl Fn(&ClientKey) -> bool) {
-        self.clients.retain(|key, client| is_busy(client) || is_kept(key));
+        self.clients.retain(|key, client| client.is_busy() || is_kept(key));
     }
 
     fn make_room(&mut self, newcomer: &ClientKey, room: Room, now: Moment) -> bool {
@@ -87,7 +83,7 @@ impl Table {
             return false;
         }
         let most = if is_user { Rank::RegularNetwork } else { Rank::YoungNetwork };
-        let ranked = self.clients.values().filter(|client| !is_busy(client)).filter_map(|client| {
+        let ranked = self.clients.values().filter(|client| !client.is_busy()).filter_map(|client| {
             let rank = Rank::of(client, room.silent_after, now).filter(|rank| *rank <= most)?;
             Some((rank, client.last(), client.key.clone()))
         });
@@ -111,11 +107,6 @@ impl Table {
         }
         made
     }
-}
-
-/// A request or tunnel holds the client, beside the table.
-fn is_busy(client: &Arc<Client>) -> bool {
-    Arc::strong_count(client) > 1
 }
 
 /// Who is forgotten first.
