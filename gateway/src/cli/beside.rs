@@ -35,15 +35,15 @@ impl Beside {
         }
     }
 
-    /// Says it in a line of a comment.
+    /// Says it in a comment.
     pub(super) fn comment(&self) -> String {
         let wide = match self.wide.as_slice() {
             [] => String::new(),
-            wide => format!("; wide: {}", wide.join(", ")),
+            wide => format!("\n# Wide ones of {}: {}.", self.bundle, wide.join(", ")),
         };
         let name = self.bundle;
         let rules = super::count(self.rules, "host rule");
-        format!("# {name} opens {rules} beside those seen{wide}; see `la-gateway bundles show {name}`.")
+        format!("# {name} opens {rules} beside those seen: `la-gateway bundles show {name}`.{wide}")
     }
 }
 
@@ -59,6 +59,11 @@ mod tests {
         let (pinned, open) = (of((true, true)), of((false, false)));
         assert_eq!((pinned.rules, pinned.wide), (4, vec!["*.azure-automation.net".to_owned()]));
         assert!(open.wide.contains(&"{account}.blob.core.windows.net".to_owned()), "{open:?}");
-        assert!(open.comment().starts_with("# log-analytics opens 4 host rules beside those seen; wide: "));
+        let comment = open.comment();
+        let (beside, wide) = comment.split_once('\n').expect("two lines");
+        let expected =
+            "# log-analytics opens 4 host rules beside those seen: `la-gateway bundles show log-analytics`.";
+        assert_eq!(beside, expected);
+        assert!(wide.starts_with("# Wide ones of log-analytics: "), "{comment}");
     }
 }

@@ -1,4 +1,4 @@
-//! The tightest rules for what was seen.
+//! Rules for what was seen, as tight as bundles and documented families are.
 //!
 //! A host that no rule allows is covered by, in this order: a bundle, if two of its patterns were seen or one
 //! with a `{workspace}`; the documented pattern of its family, if [`FAMILY`] hosts of it were seen; itself.

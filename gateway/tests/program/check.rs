@@ -78,7 +78,7 @@ fn a_users_file_that_cannot_be_read_comes_with_the_mend_of_its_cause() {
     let done = folder.run(&CHECK);
     assert!(done.err.contains("; `la-gateway users add` makes it\n"), "{}", done.err);
     folder.write("agents.users", "# nobody\n");
-    std::fs::set_permissions(folder.path("agents.users"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(folder.path("agents.users"), std::fs::Permissions::from_mode(0o000)).unwrap();
     if std::fs::File::open(folder.path("agents.users")).is_ok() {
         return println!("the superuser may read everything, so there is nothing to see");
     }
