@@ -56,7 +56,7 @@ events! {
     NAME_FAILED = 116;
     /// A tunnel was cut by the gateway: idle, drained, over its upload cap, or revoked by a reload.
     TUNNEL_CUT = 117;
-    /// The effective policy at start, in one line.
+    /// The effective policy in one line, at the start and after each reload that changed it.
     POLICY = 118;
     /// A relay failed, refused, or leads back to this gateway.
     RELAY = 119;
@@ -68,7 +68,7 @@ events! {
     RELOADED = 130;
     /// A reload was refused: the configuration is wrong, and the one before stays in force.
     RELOAD_REFUSED = 131;
-    /// A part of the configuration waits for a restart.
+    /// A part of the configuration waits for a hand-over (SIGUSR2) or a restart.
     RELOAD_WAITS = 132;
     /// Somebody asked for a change through the control socket, or was refused there.
     CONTROL = 135;

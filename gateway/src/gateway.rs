@@ -89,7 +89,7 @@ struct Bound {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address that cannot be bound.
-    #[error("cannot listen on {address}: {error}")]
+    #[error("cannot listen on {address}: {error}{}", socket::mend(*address, error))]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -83,3 +83,16 @@ fn wrong_arguments_are_a_usage_error_that_says_what_is_wrong() {
         assert!(done.err.contains(word), "{arguments:?}: {}", done.err);
     }
 }
+
+#[test]
+fn asked_at_the_usual_place_because_none_is_named_it_says_which_file_names_none() {
+    let folder = Folder::with("[role.agents]\nanonymous_from = [\"10.20.0.0/16\"]\n");
+    if std::path::Path::new("/run/la-gateway/control.sock").exists() {
+        return println!("a gateway is at the usual place, so there is nothing to see");
+    }
+    let done = folder.run(&["--config", "gateway.toml", "reload"]);
+    let end = "; gateway.toml names no [control] socket: say where with --socket, or send SIGHUP\n";
+    assert_eq!((done.code, done.out.as_str()), (1, ""), "{}", done.err);
+    assert!(done.err.contains("no gateway answers on /run/la-gateway/control.sock: "), "{}", done.err);
+    assert!(done.err.ends_with(end), "{}", done.err);
+}

@@ -1,14 +1,18 @@
 //! Another configuration by SIGHUP: who may do what from then on, and what the open tunnels become.
 
+use std::ffi::OsStr;
+
 use end_to_end::client::RawClient;
 use end_to_end::client::Tunnel;
 use end_to_end::client::connect_request;
 use end_to_end::client::refused;
 use end_to_end::config::Config;
 use end_to_end::gateway::Gateway;
+use end_to_end::gateway::run_to_end;
 use end_to_end::origin::RawOrigin;
 use end_to_end::patience::patiently;
 use end_to_end::pki::Pki;
+use end_to_end::record::Record;
 use end_to_end::users::basic;
 use end_to_end::users::users_file;
 use end_to_end::wire;
@@ -73,6 +77,22 @@ async fn a13_a_removed_user_is_refused_at_once_and_its_open_tunnel_goes_on_unles
     assert_carries(&mut of_ann).await;
     stage.gateway.reload(&config(&stage, USERS, &[ANN, BOB]), "applied").await;
     assert_eq!(status(&stage, ANN).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a13_the_only_user_that_the_command_removes_is_refused_after_the_reload_and_the_policy_says_so() {
+    let stage = begin(USERS, &[ANN]).await;
+    assert_eq!(status(&stage, ANN).await, 200);
+    let remove = ["users", "remove", "ann", "--file", "users"].map(OsStr::new);
+    let done = run_to_end(&remove, stage.gateway.folder()).await;
+    assert!(done.status.success(), "{done:?}");
+    stage.gateway.hang_up();
+    stage.gateway.wait_for_metric("la_gateway_reloads_total", &[("outcome", "applied")], 1.0).await;
+    // No role has users any more, so the network alone decides, and no role is for it.
+    assert_eq!(status(&stage, ANN).await, 403);
+    let nobody =
+        |record: &Record| record.event_id() == Some(118) && record.text("message").contains("users (nobody)");
+    stage.gateway.wait_for_record("the policy in force", nobody).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

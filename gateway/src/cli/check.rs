@@ -22,6 +22,13 @@ pub(super) fn check(config: Config) -> anyhow::Result<ExitCode> {
     }
     println!("the configuration is right");
     println!("policy: {}", config.policy());
+    for summary in &config.roles.all {
+        let destinations = &summary.role.destinations;
+        if destinations.placeholders().1 && destinations.pins().storage_accounts.is_none() {
+            let role = &summary.role.name;
+            println!("warning: role {role} may reach any storage account: set storage_accounts");
+        }
+    }
     for summary in config.roles.reporting() {
         println!(
             "warning: role {} is in report mode: it may go to any host on port 443, and what enforcing would refuse is \

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use anyhow::anyhow;
 use la_gateway::config::ControlSocket;
+use la_gateway::config::USUAL_PLACE;
+use la_gateway::control::client::ClientError;
 use la_gateway::control::client::ask;
 use la_gateway::control::wire::Word;
 use la_gateway::gateway::launcher::Successor;
@@ -55,11 +57,17 @@ pub(super) struct Launcher {
 
 impl Place {
     fn ask(&self, config: Option<&Path>, word: Word) -> anyhow::Result<Value> {
-        let socket = match &self.socket {
-            Some(socket) => socket.clone(),
-            None => control_socket(&ControlSocket::find(config).map_err(|problem| anyhow!("{problem}"))?)?,
-        };
-        Ok(ask(&socket, word)?)
+        if let Some(socket) = &self.socket {
+            return Ok(ask(socket, word)?);
+        }
+        let found = ControlSocket::find(config).map_err(|problem| anyhow!("{problem}"))?;
+        ask(&control_socket(&found)?, word).map_err(|error| match (&error, found) {
+            (ClientError::Nobody { .. }, ControlSocket::Usual) => {
+                let file = config.unwrap_or(Path::new(USUAL_PLACE)).display();
+                anyhow!("{error}; {file} names no [control] socket: say where with --socket, or send SIGHUP")
+            }
+            _ => error.into(),
+        })
     }
 }
 

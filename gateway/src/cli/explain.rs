@@ -137,7 +137,13 @@ fn stations(
     told.step("target", target.to_string());
     let client = match identify(&config.roles.accounts(Arc::new(Verified::new([0; 32]))), what) {
         Ok(client) => client,
-        Err(refusal) => return told.refused("client", refusal),
+        Err(refusal) => {
+            let user = what.user.as_ref().filter(|_| matches!(refusal, Refusal::CredentialsRejected));
+            let Some(user) = user else { return told.refused("client", refusal) };
+            let text = format!("refused: no role has a user '{user}' ({})", refusal.row().reason);
+            told.step("client", text);
+            return Ok(Err(refusal));
+        }
     };
     let role = &client.role().name;
     let who = what

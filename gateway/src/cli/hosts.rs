@@ -147,6 +147,9 @@ fn remove(config: &Config, hosts: &[String], role: &str) -> anyhow::Result<ExitC
 }
 
 fn patterns(hosts: &[String]) -> anyhow::Result<Vec<Pattern>> {
+    if let Some(host) = hosts.iter().find(|host| host.contains([':', '/'])) {
+        bail!("`{host}`: write the host alone, without https:// and port");
+    }
     let parsed = hosts.iter().map(|host| host.parse().map_err(|error| anyhow!("`{host}`: {error}")));
     parsed.collect()
 }

@@ -24,6 +24,18 @@ pub(super) enum For {
     Fish,
 }
 
+/// Returns the command without what is hidden.
+fn shown() -> clap::Command {
+    let whole = Arguments::command();
+    let below: Vec<clap::Command> =
+        whole.get_subcommands().filter(|below| !below.is_hide_set()).cloned().collect();
+    clap::Command::new("la-gateway")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(whole.get_about().cloned().unwrap_or_default())
+        .args(whole.get_arguments().cloned())
+        .subcommands(below)
+}
+
 /// Prints the completions of a shell.
 pub(super) fn completions(shell: For) -> anyhow::Result<ExitCode> {
     let shell = match shell {
@@ -32,14 +44,14 @@ pub(super) fn completions(shell: For) -> anyhow::Result<ExitCode> {
         For::Fish => Shell::Fish,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "la-gateway", &mut script);
+    clap_complete::generate(shell, &mut shown(), "la-gateway", &mut script);
     io::stdout().write_all(&script).context("cannot write")?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints the manual page, or writes it and one for each command to a folder.
 pub(super) fn man(folder: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let mut command = Arguments::command();
+    let mut command = shown().disable_help_subcommand(true);
     command.build();
     let Some(folder) = folder else {
         let mut page = Vec::new();
@@ -61,8 +73,7 @@ fn pages(command: &clap::Command, name: &str, folder: &Path) -> anyhow::Result<V
     clap_mangen::Man::new(command.clone()).title(name).render(&mut page).context("cannot write")?;
     fs::write(&file, page).with_context(|| format!("cannot write {}", file.display()))?;
     let mut written = vec![file];
-    for below in command.get_subcommands().filter(|below| below.get_name() != "help" && !below.is_hide_set())
-    {
+    for below in command.get_subcommands() {
         written.extend(pages(below, &format!("{name}-{}", below.get_name()), folder)?);
     }
     Ok(written)

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod beside;
 mod bundles;
 mod check;
 mod control;
@@ -70,7 +71,7 @@ enum Command {
     /// List, show and compare the lists of hosts that come with the program
     #[command(subcommand)]
     Bundles(bundles::Command),
-    /// Turn what was refused, or would be, into the tightest rules
+    /// Turn what was refused, or would be, into rules: bundles, which open further hosts and say so, and single hosts
     Suggest(suggest::Arguments),
     /// Make a configuration of what Microsoft's Log Analytics gateway allows
     ImportOms(import::OmsArguments),
@@ -98,19 +99,25 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(what) => {
             // Before it is loaded, so that no change in between is lost.
             let before = Baseline::of(arguments.config.as_deref());
-            with_config(arguments.config, |config| run::run(config, before, &what))
+            with_config(arguments.config, "started", |config| run::run(config, before, &what))
         }
         Command::Status(what) => exit_code(control::status(arguments.config.as_deref(), &what)),
         Command::Reload(at) => exit_code(control::reload(arguments.config.as_deref(), &at)),
         Command::Drain(at) => exit_code(control::drain(arguments.config.as_deref(), &at)),
         Command::Launcher(what) => exit_code(control::launcher(what)),
-        Command::Check => with_config(arguments.config, check::check),
-        Command::Explain(what) => with_config(arguments.config, |config| explain::explain(&config, &what)),
-        Command::Pair(what) => with_config(arguments.config, |config| pair::pair(&config, &what)),
+        Command::Check => with_config(arguments.config, "done", check::check),
+        Command::Explain(what) => {
+            with_config(arguments.config, "done", |config| explain::explain(&config, &what))
+        }
+        Command::Pair(what) => with_config(arguments.config, "done", |config| pair::pair(&config, &what)),
         Command::Users(command) => users::users(&command, arguments.config.as_deref()),
-        Command::Hosts(command) => with_config(arguments.config, |config| hosts::hosts(&config, &command)),
+        Command::Hosts(command) => {
+            with_config(arguments.config, "done", |config| hosts::hosts(&config, &command))
+        }
         Command::Bundles(command) => exit_code(bundles::bundles(&command)),
-        Command::Suggest(what) => with_config(arguments.config, |config| suggest::suggest(&config, &what)),
+        Command::Suggest(what) => {
+            with_config(arguments.config, "done", |config| suggest::suggest(&config, &what))
+        }
         Command::ImportOms(what) => exit_code(import::oms(&what)),
         Command::ImportSquid(what) => exit_code(import::squid(&what)),
         Command::Completions { shell } => exit_code(manual::completions(shell)),
@@ -119,12 +126,17 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn with_config(file: Option<PathBuf>, command: impl FnOnce(Config) -> anyhow::Result<ExitCode>) -> ExitCode {
+/// Runs a command with the configuration. `begun` is what a wrong one keeps it from.
+fn with_config(
+    file: Option<PathBuf>,
+    begun: &str,
+    command: impl FnOnce(Config) -> anyhow::Result<ExitCode>,
+) -> ExitCode {
     match config::load(file.as_deref()) {
         Err(problems) => {
             eprintln!("{problems}");
             eprintln!(
-                "la-gateway: {} in the configuration; nothing was started",
+                "la-gateway: {} in the configuration; nothing was {begun}",
                 count(problems.0.len(), "problem")
             );
             ExitCode::from(EX_CONFIG)

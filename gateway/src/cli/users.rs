@@ -24,6 +24,8 @@ use super::document::RELOAD;
 use super::exit_code;
 use super::replace::Original;
 
+/// A users file without users. A blank one counts as lost, and a running gateway would keep who was in it.
+const NOBODY: &str = "# nobody\n";
 /// Longest password that is hashed, in bytes: what fits in a Basic field beside a user name.
 const LONGEST_PASSWORD: usize = 1024;
 
@@ -124,8 +126,9 @@ fn add(name: &str, file: &Path) -> anyhow::Result<ExitCode> {
 pub(super) fn set_password(name: &str, file: &Path, password: &Secret) -> anyhow::Result<()> {
     let hash = StoredHash::of(password)?;
     let original = Original::open_or_new(file)?;
-    let before = original.text.lines().count();
-    let mut lines = without(&original.text, name);
+    let text = if original.text == NOBODY { "" } else { original.text.as_str() };
+    let before = text.lines().count();
+    let mut lines = without(text, name);
     lines.push(format!("{name}:{}", hash.to_text()));
     original.replace(&whole(&lines))?;
     let done = if lines.len() > before { "added" } else { "has a new password now" };
@@ -153,7 +156,8 @@ fn remove(name: &str, file: &Path) -> anyhow::Result<ExitCode> {
     if lines.len() == original.text.lines().count() {
         bail!("there is no user `{name}` in {}", file.display());
     }
-    original.replace(&whole(&lines))?;
+    let is_blank = lines.iter().all(|line| line.trim().is_empty());
+    original.replace(&if is_blank { NOBODY.to_owned() } else { whole(&lines) })?;
     eprintln!("{name}: removed ({}); {RELOAD}", file.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::path::PathBuf;
@@ -248,8 +249,14 @@ fn read_users(
             users
         }
         Err(problem) => {
-            let text =
-                format!("users_file `{}` {}; `la-gateway users add` makes it", file.display(), problem.text);
+            let mend = match std::fs::File::open(&file).map_err(|error| error.kind()) {
+                Err(ErrorKind::NotFound) => "; `la-gateway users add` makes it",
+                Err(ErrorKind::PermissionDenied) => {
+                    "; let the gateway's user read it: chown root:la-gateway, chmod 0640"
+                }
+                _ => "",
+            };
+            let text = format!("users_file `{}` {}{mend}", file.display(), problem.text);
             problems.push(source.problem(written.span(), text));
             Vec::new()
         }

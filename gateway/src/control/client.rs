@@ -31,6 +31,12 @@ pub enum ClientError {
         /// What the system says.
         error: io::Error,
     },
+    /// The socket is not for the caller.
+    #[error("{path}: only root and the gateway's own user are answered; use sudo")]
+    Forbidden {
+        /// The socket.
+        path: String,
+    },
     /// Somebody else is there.
     #[error("{path} is answered by user {uid}, which is neither root nor you; nothing was said to it")]
     Stranger {
@@ -49,8 +55,10 @@ pub enum ClientError {
 
 /// Connects, and looks who is there: a gateway of root's or of the caller's own; root may ask anybody's.
 pub fn connect(path: &Path) -> Result<UnixStream, ClientError> {
-    let nobody = |error| ClientError::Nobody { path: path.display().to_string(), error };
-    let stream = UnixStream::connect(path).map_err(nobody)?;
+    let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => ClientError::Forbidden { path: path.display().to_string() },
+        _ => ClientError::Nobody { path: path.display().to_string(), error },
+    })?;
     let uid = socket_peercred(&stream).map_err(io::Error::from)?.uid;
     let own = geteuid();
     if !uid.is_root() && uid != own && !own.is_root() {

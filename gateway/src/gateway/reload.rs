@@ -65,7 +65,7 @@ pub struct Outcome {
     pub outcome: ReloadResult,
     /// Why it was refused, each as `FILE:LINE:COLUMN: problem`.
     pub problems: Vec<String>,
-    /// What of the configuration in force waits for a restart.
+    /// What of the configuration in force waits for a hand-over (SIGUSR2) or a restart.
     pub waits: Vec<String>,
 }
 
@@ -80,7 +80,7 @@ pub struct ReloadState {
     pub last_success: u64,
     /// What is wrong with the one that is written; empty while it is in force.
     pub problems: Vec<String>,
-    /// What of the configuration in force waits for a restart.
+    /// What of the configuration in force waits for a hand-over (SIGUSR2) or a restart.
     pub waits: Vec<String>,
     /// Who may go where by the configuration in force; `status` shows it at its head.
     #[serde(skip)]
@@ -191,7 +191,7 @@ impl Reloader {
         }
         self.stations.metrics.reload(result, waits.len());
         let outcome = Outcome { outcome: result, problems: Vec::new(), waits };
-        work.said.say(&outcome, why, &summary);
+        work.said.say(&outcome, why, &summary, &self.state().policy);
         outcome
     }
 
@@ -220,7 +220,7 @@ impl Reloader {
         }
     }
 
-    /// Returns whether what is written is in force, and what waits for a restart.
+    /// Returns whether what is written is in force, and what waits for a hand-over (SIGUSR2) or a restart.
     pub fn state(&self) -> ReloadState {
         lock(&self.state).clone()
     }
@@ -239,7 +239,7 @@ impl Reloader {
         };
         self.stations.metrics.reload(ReloadResult::Refused, waits.len());
         let outcome = Outcome { outcome: ReloadResult::Refused, problems, waits };
-        work.said.say(&outcome, why, "");
+        work.said.say(&outcome, why, "", "");
         outcome
     }
 

@@ -17,6 +17,8 @@ use crate::events;
 
 /// Connections the kernel queues while the gateway is busy.
 pub const BACKLOG: u32 = 4096;
+/// Ports below this are for those who may bind them.
+const PRIVILEGED: u16 = 1024;
 /// Pause after an accept that failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long nothing more is said about a shortage; each place that becomes free is taken at once, so
@@ -32,6 +34,21 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Says what to change when an address cannot be bound; begins with `; `, or is empty.
+pub fn mend(address: SocketAddr, error: &io::Error) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!("; another program has it: ss -ltnp 'sport = :{port}'"),
+        io::ErrorKind::AddrNotAvailable => {
+            "; no interface of this machine has this address: ip addr".to_owned()
+        }
+        io::ErrorKind::PermissionDenied if port < PRIVILEGED => {
+            format!("; ports below {PRIVILEGED} need CAP_NET_BIND_SERVICE: see la-gateway.service")
+        }
+        _ => String::new(),
+    }
 }
 
 /// Accepts the next connection; waits and says so while the process has no descriptors left.
@@ -75,4 +92,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_bound_comes_with_what_to_change() {
+        let said = |address: &str, kind: io::ErrorKind| {
+            mend(address.parse().expect("an address"), &io::Error::from(kind))
+        };
+        assert!(said("127.0.0.1:8080", io::ErrorKind::AddrInUse).ends_with("ss -ltnp 'sport = :8080'"));
+        assert!(said("192.0.2.1:8080", io::ErrorKind::AddrNotAvailable).ends_with("this address: ip addr"));
+        assert!(said("127.0.0.1:443", io::ErrorKind::PermissionDenied).contains("CAP_NET_BIND_SERVICE"));
+        assert_eq!(said("127.0.0.1:8080", io::ErrorKind::PermissionDenied), "");
+    }
 }

@@ -249,7 +249,7 @@ impl Metrics {
         self.passwords.with_label_values(&[result.label()]).inc();
     }
 
-    /// Counts a reload, and how many parts of what is written wait for a restart.
+    /// Counts a reload, and how many parts of what is written wait for a hand-over or a restart.
     pub fn reload(&self, result: ReloadResult, waiting: usize) {
         self.reloads.count(result, waiting);
     }

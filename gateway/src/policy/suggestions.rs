@@ -1,8 +1,9 @@
-//! The tightest rules for what was seen.
+//! Rules for what was seen, as tight as bundles and documented families are.
 //!
 //! A host that no rule allows is covered by, in this order: a bundle, if two of its patterns were seen or one
 //! with a `{workspace}`; the documented pattern of its family, if [`FAMILY`] hosts of it were seen; itself.
-//! Workspaces and storage accounts are named one by one. Nothing here is wider than that.
+//! Workspaces and storage accounts are named one by one. A bundle opens hosts that were not
+//! seen, too; who shows it says so.
 
 use std::collections::BTreeSet;
 
@@ -146,7 +147,7 @@ fn patterns_of(bundle: &Bundle, cloud: Cloud) -> Vec<Pattern> {
 }
 
 /// Says whether a pattern is for this host, or for hosts of this domain.
-fn covers(pattern: &Pattern, wanted: &Wanted) -> bool {
+pub fn covers(pattern: &Pattern, wanted: &Wanted) -> bool {
     match wanted {
         Wanted::Host(host) => pattern.find(host).is_some(),
         Wanted::Domain(domain) => {

@@ -48,10 +48,42 @@ fn every_problem_stands_on_a_line_of_its_own_with_its_place_and_nothing_is_start
             let with_place = lines.iter().filter(|line| line.starts_with(place)).count();
             assert_eq!(with_place, 1, "{place} in\n{}", done.err);
         }
-        assert_eq!(lines.last(), Some(&"la-gateway: 5 problems in the configuration; nothing was started"));
+        let begun = if command == "run" { "started" } else { "done" };
+        let last = format!("la-gateway: 5 problems in the configuration; nothing was {begun}");
+        assert_eq!(lines.last(), Some(&last.as_str()));
         assert_eq!(lines.len(), places.len() + 1, "{}", done.err);
         assert!(!done.err.contains("secret-in-the-clear"), "{}", done.err);
     }
+}
+
+#[test]
+fn a_role_that_may_reach_any_storage_account_is_warned_of_until_accounts_are_named() {
+    let warning = "warning: role agents may reach any storage account: set storage_accounts\n";
+    let role = "[role.agents]\nanonymous_from = [\"10.20.0.0/16\"]\n";
+    for (more, warned) in [
+        ("", true),
+        ("storage_accounts = [\"examplelogs\"]\n", false),
+        ("bundles = []\nhosts = [\"a.example\"]\n", false),
+    ] {
+        let done = Folder::with(&format!("{role}{more}")).run(&CHECK);
+        assert_eq!((done.code, done.out.contains(warning)), (0, warned), "{more}: {}{}", done.out, done.err);
+    }
+}
+
+#[test]
+fn a_users_file_that_cannot_be_read_comes_with_the_mend_of_its_cause() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = Folder::with("[role.agents]\nusers_file = \"agents.users\"\n");
+    let done = folder.run(&CHECK);
+    assert!(done.err.contains("; `la-gateway users add` makes it\n"), "{}", done.err);
+    folder.write("agents.users", "# nobody\n");
+    std::fs::set_permissions(folder.path("agents.users"), std::fs::Permissions::from_mode(0o000)).unwrap();
+    if std::fs::File::open(folder.path("agents.users")).is_ok() {
+        return println!("the superuser may read everything, so there is nothing to see");
+    }
+    let done = folder.run(&CHECK);
+    assert!(done.err.contains("chown root:la-gateway, chmod 0640\n"), "{}", done.err);
 }
 
 #[test]

@@ -95,6 +95,13 @@ fn each_kind_of_refusal_is_told_with_the_answer_the_client_would_get() {
 }
 
 #[test]
+fn a_user_that_no_role_has_is_called_so() {
+    let done = explain(&folder(), &["public.example.com", "--user", "eve"]);
+    let words = "client     refused: no role has a user 'eve' (credentials_rejected)\n";
+    assert!(done.out.contains(words), "{}", done.out);
+}
+
+#[test]
 fn one_forbidden_address_refuses_the_whole_answer_and_each_address_is_judged_aloud() {
     let done = explain(&folder(), &["both.example.com", "--user", "ann"]);
     assert_eq!(done.code, 1, "{}", done.out);

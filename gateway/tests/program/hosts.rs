@@ -55,9 +55,10 @@ fn what_check_would_refuse_is_not_written_and_the_message_says_why() {
         "[role.agents]\nanonymous_from = [\"10.20.0.0/16\"]\nbundles = []\nhosts = [\"a.example\"]\n",
     );
     let before = folder.read("gateway.toml");
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 7] = [
         (&["add", "*.com"], "too wide"),
-        (&["add", "https://a.example"], "is no label"),
+        (&["add", "https://a.example"], "write the host alone, without https:// and port"),
+        (&["add", "a.example:443"], "write the host alone, without https:// and port"),
         (&["add", "10.0.0.1"], "an IP address cannot be allowed"),
         (&["remove", "b.example"], "b.example is no host of role `agents`"),
         (&["remove", "a.example"], "may go nowhere"),

@@ -31,6 +31,7 @@ fn the_lists_of_microsofts_gateway_become_a_configuration_in_report_mode() {
     for line in [
         "mode = \"report\"",
         "proxies = [\"http://www.myproxy.com:8080\"]",
+        "# log-analytics opens 4 host rules beside those seen: `la-gateway bundles show log-analytics`.",
         "bundles = [\"log-analytics\"]",
         &format!("workspaces = [\"{GUID}\"]"),
         "hosts = [\"www.test.com\"]",

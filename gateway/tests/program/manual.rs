@@ -8,6 +8,7 @@ fn completions_know_every_command_in_every_shell() {
     for shell in ["bash", "zsh", "fish"] {
         let done = folder.run(&["completions", shell]);
         assert_eq!((done.code, done.err.as_str()), (0, ""), "{shell}");
+        assert!(!done.out.contains("launcher"), "{shell} offers what is hidden");
         for word in ["import-oms", "suggest", "hosts", "bundles", "apply"] {
             assert!(done.out.contains(word), "{shell}: {word}");
         }
@@ -23,6 +24,7 @@ fn there_is_a_manual_page_for_the_program_and_for_each_command() {
     assert_eq!(done.code, 0, "{}", done.err);
     for page in ["la-gateway.1", "la-gateway-hosts-add.1", "la-gateway-suggest.1"] {
         let text = folder.read(&format!("pages/{page}"));
+        assert!(!text.contains("\\-help(1)"), "a page that is not made: {text}");
         assert!(text.contains(&format!(".TH {} 1", page.trim_end_matches(".1"))), "{text}");
     }
 }

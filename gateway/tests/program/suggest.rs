@@ -61,6 +61,27 @@ fn what_is_printed_is_toml_that_allows_what_was_seen_and_nothing_is_left_to_sugg
 }
 
 #[test]
+fn what_could_not_be_judged_is_never_called_allowed() {
+    let folder = Folder::with(&format!(
+        "{CONFIG}hosts = [\"a.example\"]\n[role.b]\nanonymous_from = [\"10.21.0.0/16\"]\n"
+    ));
+    let every = "every destination that was seen is allowed";
+    let known = record("a.example", "");
+    let strange = record("a.example", "").replace("\"agents\"", "\"gone\"");
+    let other = record("b.example", "host_denied").replace("\"agents\"", "\"b\"");
+    for (more, judged) in [("", true), (&*strange, false), (&*other, false)] {
+        let done = suggest(&folder, &["--role", "agents"], &format!("{known}{more}"));
+        assert_eq!((done.code, done.out.contains(every)), (0, judged), "{}{}", done.out, done.err);
+        assert!(done.out.contains("There is nothing to add"), "{}", done.out);
+    }
+    let done = suggest(&folder, &[], "");
+    assert_eq!(
+        (done.code, done.out.as_str()),
+        (1, "# There is no access record in it: nothing can be said.\n")
+    );
+}
+
+#[test]
 fn hostile_records_put_nothing_into_the_toml_or_the_terminal() {
     let folder = Folder::with(CONFIG);
     let evil = [
@@ -108,7 +129,7 @@ fn a_role_a_time_and_pins_can_be_left_out_and_text_records_are_explained() {
     let done = suggest(&folder, &["--no-pins"], &records());
     assert!(!done.out.contains("storage_accounts") && done.out.contains("hosts"), "{}", done.out);
     let done = suggest(&folder, &["--since", "2026-11-23T00:00:00Z"], &records());
-    assert!(done.out.contains("There is nothing to add"), "{}", done.out);
+    assert!(done.code == 1 && done.out.contains("# There is no access record"), "{}", done.out);
     let done = suggest(&folder, &["--since", "yesterday"], &records());
     assert!(done.code == 1 && done.err.contains("`yesterday` is no time"), "{}", done.err);
     let done = suggest(&folder, &["--role", "nobody"], &records());

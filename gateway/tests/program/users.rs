@@ -70,6 +70,19 @@ fn adding_and_removing_keep_the_comments_the_order_and_the_mode() {
 }
 
 #[test]
+fn a_file_without_its_last_user_says_that_nobody_is_meant_and_takes_the_next_one() {
+    let folder = Folder::with(CONFIG);
+    for _ in 0..2 {
+        folder.write("agents.users", &format!("\nann:{HASH}\n \n"));
+        assert_eq!(remove(&folder, "ann").code, 0);
+        assert_eq!(folder.read("agents.users"), "# nobody\n");
+        assert_eq!(folder.run(&["--config", "gateway.toml", "check"]).code, 0);
+        assert_eq!(add(&folder, "bob", "new password\n").code, 0);
+        assert!(folder.read("agents.users").starts_with("bob:$argon2id$"));
+    }
+}
+
+#[test]
 fn the_password_is_the_first_line_of_the_input_without_its_end_and_an_empty_one_is_refused() {
     let folder = Folder::new();
     for (input, code) in

@@ -25,6 +25,7 @@ use la_gateway::config::LARGEST_FILE;
 use la_gateway::policy::bundles;
 use la_gateway::policy::destinations::Destinations;
 use la_gateway::policy::destinations::Pins;
+use la_gateway::policy::suggestions::Pinned;
 use la_gateway::policy::suggestions::Present;
 use la_gateway::policy::suggestions::Suggestion;
 use la_gateway::policy::suggestions::Wanted;
@@ -33,6 +34,7 @@ use toml_edit::Array;
 use toml_edit::Value;
 
 use self::oms::Files;
+use super::beside::Beside;
 use super::document::judged;
 
 /// The port of Microsoft's gateway, and of Squid in front of agents.
@@ -62,7 +64,7 @@ pub(super) struct OmsArguments {
 /// Arguments of `import-squid`.
 #[derive(clap::Args)]
 pub(super) struct SquidArguments {
-    /// squid.conf
+    /// squid.conf; without --from its `src` lists are the networks of the agents
     file: PathBuf,
     #[command(flatten)]
     common: Common,
@@ -71,7 +73,7 @@ pub(super) struct SquidArguments {
 /// Arguments of both.
 #[derive(clap::Args)]
 struct Common {
-    /// Networks of the agents, as in 10.20.0.0/16; repeat it for more [default for Squid: its `src` lists]
+    /// Networks of the agents, as in 10.20.0.0/16; repeat it for more
     #[arg(long, value_name = "NETWORK", value_delimiter = ',')]
     from: Vec<IpNet>,
     /// Workspaces of the agents, which are pinned; repeat it for more
@@ -112,6 +114,10 @@ pub(super) fn oms(what: &OmsArguments) -> anyhow::Result<ExitCode> {
         client_certificates: text(&what.client_certificates)?,
     };
     let found = oms::read(&files)?;
+    if found.wanted.is_empty() {
+        let file = what.allowed_hosts.display();
+        eprintln!("warning: {file} allows no host: is it what `Get-OMSGatewayAllowedHost` printed?");
+    }
     // It allows the workspaces of the agent beside it, which no list shows.
     write("import-oms", found, &what.common, &["log-analytics"])
 }
@@ -189,8 +195,16 @@ fn text(command: &str, found: &Found, made: &Suggestion, common: &Common) -> Str
         text.push_str(&format!("\n[relay]\nproxies = {}\n", list(found.relays.iter().map(String::as_str))));
     }
     let networks: Vec<String> = found.networks.iter().map(IpNet::to_string).collect();
+    text.push('\n');
+    let pinned = (
+        !common.workspace.is_empty() || made.workspaces != Pinned::AsItIs,
+        made.storage_accounts != Pinned::AsItIs,
+    );
+    for (name, covered) in &made.bundles {
+        text.push_str(&format!("{}\n", Beside::of(name, common.cloud, covered, pinned).comment()));
+    }
     text.push_str(&format!(
-        "\n[role.agents]\nmode = \"report\"\nanonymous_from = {}\ncloud = {}\nbundles = {}\n",
+        "[role.agents]\nmode = \"report\"\nanonymous_from = {}\ncloud = {}\nbundles = {}\n",
         list(networks.iter().map(String::as_str)),
         quoted(common.cloud.name()),
         list(made.bundles.iter().map(|(name, _)| *name)),

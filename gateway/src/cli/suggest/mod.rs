@@ -1,4 +1,4 @@
-//! `la-gateway suggest`: the tightest rules for what access records say was refused, or would be.
+//! `la-gateway suggest`: rules for what access records say was refused, or would be, and what they open beside.
 
 mod print;
 mod records;
@@ -29,6 +29,9 @@ use super::document::Document;
 use super::document::RELOAD;
 use super::hosts::role_named;
 use super::show;
+
+/// What is said of no records at all.
+const NOTHING: &str = "# There is no access record in it: nothing can be said.";
 
 /// Arguments of `suggest`.
 #[derive(clap::Args, Default)]
@@ -71,7 +74,7 @@ struct OfRole<'a> {
 /// Reads the records and prints the rules, or writes them.
 pub(super) fn suggest(config: &Config, what: &Arguments) -> anyhow::Result<ExitCode> {
     let only = what.role.as_deref().map(|role| role_named(config, Some(role))).transpose()?;
-    let records = read(config, what)?;
+    let mut records = read(config, what)?;
     let mut roles = Vec::new();
     for (place, summary) in config.roles.all.iter().enumerate() {
         if only.is_none_or(|only| *summary.role.name == *only) {
@@ -79,13 +82,29 @@ pub(super) fn suggest(config: &Config, what: &Arguments) -> anyhow::Result<ExitC
         }
     }
     roles.retain(|role| role.suggestion != Suggestion::default());
+    records.numbers.other_roles = of_others(config, &records, only);
+    if records.numbers.records == 0 && !what.json {
+        show(NOTHING)?;
+        print::notes(&records, &roles);
+        return Ok(ExitCode::FAILURE);
+    }
     match (what.json, what.apply) {
         (true, _) => show(&print::json(&records, &roles)?)?,
         (false, false) => show(&print::toml(&records, &roles))?,
         (false, true) => apply(config, &roles)?,
     }
     print::notes(&records, &roles);
-    Ok(ExitCode::SUCCESS)
+    Ok(if records.numbers.records == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Counts the records of roles that were not asked for.
+fn of_others(config: &Config, records: &Records, only: Option<&str>) -> u64 {
+    let name = |place: usize| config.roles.all.get(place).map(|summary| &*summary.role.name);
+    let others = records
+        .destinations
+        .iter()
+        .filter(|((place, _), _)| only.is_some_and(|only| name(*place) != Some(only)));
+    others.map(|(_, one)| one.wanted + one.carried).sum()
 }
 
 fn read(config: &Config, what: &Arguments) -> anyhow::Result<Records> {

@@ -15,6 +15,7 @@ use toml_edit::Key;
 use super::OfRole;
 use super::records::Destination;
 use super::records::Records;
+use crate::cli::beside::Beside;
 
 /// Most values on one line of a list.
 const ON_ONE_LINE: usize = 3;
@@ -25,7 +26,12 @@ pub(super) fn toml(records: &Records, roles: &[OfRole<'_>]) -> String {
     let out = &mut lines;
     out.push(format!("# {}", span(records)));
     if roles.is_empty() {
-        out.push("# There is nothing to add: every destination that was seen is allowed.".to_owned());
+        out.push(if records.is_all_judged() {
+            "# There is nothing to add: every destination that was seen is allowed.".to_owned()
+        } else {
+            "# There is nothing to add for what could be judged; what could not is on standard error."
+                .to_owned()
+        });
     }
     for role in roles {
         out.push(format!("\n[role.{}]", Key::new(&*role.summary.role.name).display_repr()));
@@ -34,6 +40,7 @@ pub(super) fn toml(records: &Records, roles: &[OfRole<'_>]) -> String {
         for (name, covered) in &suggestion.bundles {
             out.push(format!("# Bundle {name} covers:"));
             destinations(out, records, role.place, covered);
+            out.push(beside(role, name, covered).comment());
         }
         if !suggestion.bundles.is_empty() {
             list(out, "bundles", bundles.into_iter().chain(suggestion.bundles.iter().map(|(name, _)| *name)));
@@ -57,6 +64,15 @@ pub(super) fn toml(records: &Records, roles: &[OfRole<'_>]) -> String {
         }
     }
     lines.join("\n")
+}
+
+fn beside(role: &OfRole<'_>, bundle: &'static str, covered: &[Wanted]) -> Beside {
+    let (made, pins) = (&role.suggestion, role.summary.role.destinations.pins());
+    let pinned = (
+        pins.workspaces.is_some() || made.workspaces != Pinned::AsItIs,
+        pins.storage_accounts.is_some() || made.storage_accounts != Pinned::AsItIs,
+    );
+    Beside::of(bundle, role.summary.cloud, covered, pinned)
 }
 
 /// Says whether a rule is for the one host that it names.
@@ -148,6 +164,7 @@ pub(super) fn notes(records: &Records, roles: &[OfRole<'_>]) {
         (numbers.suppressed, "records were not written by the gateway (suppressed): the counts are too low"),
         (numbers.unreadable, "lines are no JSON records, or longer than 64 KiB"),
         (numbers.strange, "records are of no role, host or port that is known here"),
+        (numbers.other_roles, "records are of roles that were not asked for"),
         (numbers.forgotten, "records are of destinations that came too seldom to be kept"),
     ];
     for (number, what) in said.into_iter().filter(|(number, _)| *number > 0) {
@@ -179,7 +196,7 @@ pub(super) fn json(records: &Records, roles: &[OfRole<'_>]) -> anyhow::Result<St
             let bundles: Vec<Value> = made
                 .bundles
                 .iter()
-                .map(|(name, all)| json!({ "name": name, "covers": covered(role.place, all) }))
+                .map(|(name, all)| json!({ "name": name, "covers": covered(role.place, all), "opens_beside": beside(role, name, all) }))
                 .collect();
             let hosts: Vec<Value> = made
                 .hosts

@@ -25,6 +25,8 @@ use serde_json::Value;
 
 /// Most destinations that are kept, over all roles.
 pub(super) const MOST_DESTINATIONS: usize = 10_000;
+/// The reason of what must not be reached whatever the rules say.
+const FORBIDDEN: &str = "address_forbidden";
 /// Longest line that is read, in bytes.
 pub(super) const LONGEST_LINE: u64 = 64 * 1024;
 /// The end of the year 9999, behind which no time is written.
@@ -73,6 +75,8 @@ pub(super) struct Numbers {
     pub(super) strange: u64,
     /// Records of destinations that came too seldom to be kept.
     pub(super) forgotten: u64,
+    /// Records of roles that were not asked for.
+    pub(super) other_roles: u64,
     /// Records that the gateway did not write because there were too many.
     pub(super) suppressed: u64,
 }
@@ -146,6 +150,12 @@ impl Records {
         }
     }
 
+    /// Says whether every record was of a destination that could be judged.
+    pub(super) fn is_all_judged(&self) -> bool {
+        let numbers = &self.numbers;
+        numbers.strange == 0 && numbers.other_roles == 0 && numbers.forgotten == 0 && self.others.is_empty()
+    }
+
     fn line(&mut self, text: &[u8], roles: &[&str], span: &Span) {
         if text.trim_ascii().is_empty() {
             return;
@@ -180,7 +190,9 @@ impl Records {
         let wanted = match line.text("verdict") {
             "carried" => !line.text("would_refuse").is_empty(),
             _ if softened(reason) => true,
-            _ => return self.other(reason),
+            // In report mode it was let through, and failed behind that: a rule is missing all the same.
+            _ if self.other(reason) && softened(line.text("would_refuse")) && reason != FORBIDDEN => true,
+            _ => return,
         };
         let role = roles.iter().position(|role| *role == line.text("role"));
         let host = line.text("host").parse::<HostName>().ok();
@@ -192,13 +204,14 @@ impl Records {
         self.destination((role, host), wanted, time, line.text("client").parse::<SocketAddr>().ok());
     }
 
-    /// Counts a refusal that no rule mends; of the reason only what the table has.
-    fn other(&mut self, reason: &str) {
+    /// Counts a refusal that no rule mends; of the reason only what the table has. Says whether it has it.
+    fn other(&mut self, reason: &str) -> bool {
         let known = Refusal::every().map(|refusal| refusal.row().reason).find(|known| *known == reason);
         match known {
             Some(known) => *self.others.entry(known).or_default() += 1,
             None => self.numbers.strange += 1,
         }
+        known.is_some()
     }
 
     fn destination(

@@ -132,6 +132,11 @@ impl Candidate {
             0 => String::new(),
             reporting => format!("; {reporting} in report mode"),
         };
-        format!("{} roles, {users} users, {rules} host rules{mode}", roles.len())
+        let (roles, users) = (count(roles.len(), "role"), count(users, "user"));
+        format!("{roles}, {users}, {}{mode}", count(rules, "host rule"))
     }
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

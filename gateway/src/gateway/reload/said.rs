@@ -18,10 +18,11 @@ pub(super) struct Said {
 }
 
 impl Said {
-    pub(super) fn say(&mut self, outcome: &Outcome, why: &str, summary: &str) {
+    pub(super) fn say(&mut self, outcome: &Outcome, why: &str, summary: &str, policy: &str) {
         match outcome.outcome {
             ReloadResult::Applied => {
                 info!(event_id = events::RELOADED.0, why, "another configuration is in force: {summary}");
+                info!(event_id = events::POLICY.0, "policy: {policy}");
             }
             ReloadResult::Unchanged if !self.problems.is_empty() => {
                 info!(event_id = events::RELOADED.0, why, "the configuration is right again: {summary}");
@@ -31,7 +32,10 @@ impl Said {
         }
         self.problems.clone_from(&outcome.problems);
         for wait in outcome.waits.iter().filter(|wait| !self.waits.contains(wait)) {
-            warn!(event_id = events::RELOAD_WAITS.0, why, "waits for a restart: {wait}");
+            warn!(
+                event_id = events::RELOAD_WAITS.0,
+                why, "waits for a hand-over (SIGUSR2) or a restart: {wait}"
+            );
         }
         self.waits.clone_from(&outcome.waits);
     }

@@ -43,7 +43,7 @@ impl Settled {
         Self { listeners, bound, admin, control, sandbox: config.sandbox, log: config.log.clone() }
     }
 
-    /// Says what of a configuration waits for a restart.
+    /// Says what of a configuration waits for a hand-over (SIGUSR2) or a restart.
     pub(super) fn waits(&self, config: &Config) -> Vec<String> {
         let mut waits = Vec::new();
         let (going_on, new) = self.pairs(config);

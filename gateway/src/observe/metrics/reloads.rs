@@ -59,7 +59,7 @@ impl Reloads {
             reloads: registered(registry, IntCounterVec::new(reloads, &["outcome"])?)?,
             waiting: gauge(
                 "la_gateway_reload_waiting",
-                "Parts of the configuration that wait for a restart.",
+                "Parts of the configuration that wait for a hand-over (SIGUSR2) or a restart.",
             )?,
         };
         ReloadResult::ALL.iter().for_each(|result| drop(made.reloads.with_label_values(&[result.label()])));

@@ -22,6 +22,8 @@ fn denials_and_reported_ones_are_wanted_and_what_a_rule_allowed_is_carried() {
             "c.example",
             "\"verdict\":\"refused\",\"reason\":\"address_forbidden\",\"would_refuse\":\"host_denied\"",
         ),
+        line("f.example", "\"verdict\":\"refused\",\"reason\":\"name_timeout\",\"would_refuse\":\"host_denied\""),
+        line("g.example", "\"verdict\":\"refused\",\"reason\":\"name_timeout\",\"would_refuse\":\"\""),
         format!("{{\"MESSAGE\":{:?}}}\n", line("d.example", DENIED).trim_end()),
         "{\"__REALTIME_TIMESTAMP\":\"1795381200500000\",\"MESSAGE\":\"no rule allows this host\",\"TARGET\":\"access\",\
          \"ROLE\":\"agents\",\"HOST\":\"e.example\",\"PORT\":\"443\",\"VERDICT\":\"refused\",\"REASON\":\"host_denied\"}\n"
@@ -32,9 +34,15 @@ fn denials_and_reported_ones_are_wanted_and_what_a_rule_allowed_is_carried() {
     let mut seen: Vec<(String, u64, u64)> =
         all.destinations.iter().map(|((_, host), one)| (host.to_string(), one.wanted, one.carried)).collect();
     seen.sort();
-    let expected = [("a.example", 2, 0), ("b.example", 0, 1), ("d.example", 1, 0), ("e.example", 1, 0)];
+    let expected = [
+        ("a.example", 2, 0),
+        ("b.example", 0, 1),
+        ("d.example", 1, 0),
+        ("e.example", 1, 0),
+        ("f.example", 1, 0),
+    ];
     assert_eq!(seen, expected.map(|(host, wanted, carried)| (host.to_owned(), wanted, carried)));
-    assert_eq!(all.others, BTreeMap::from([("address_forbidden", 1)]));
+    assert_eq!(all.others, BTreeMap::from([("address_forbidden", 1), ("name_timeout", 2)]));
     assert_eq!(all.from.as_deref(), Some("2026-11-22T21:00:00.500000Z"));
 }
 
