@@ -12,7 +12,11 @@ fn check_and_the_start_name_each_role_in_report_mode_and_no_other() {
     let folder = Folder::with(CONFIG);
     let done = folder.run(&["--config", "gateway.toml", "check"]);
     assert_eq!(done.code, 0, "{}", done.err);
-    let warnings: Vec<&str> = done.out.lines().filter(|line| line.contains("report mode")).collect();
+    let warnings: Vec<&str> = done
+        .out
+        .lines()
+        .filter(|line| line.starts_with("warning: ") && line.contains("report mode"))
+        .collect();
     assert!(
         warnings.len() == 1 && warnings[0].starts_with("warning: role trial is in report mode"),
         "{warnings:?}"

@@ -200,8 +200,9 @@ fn text(command: &str, found: &Found, made: &Suggestion, common: &Common) -> Str
         !common.workspace.is_empty() || made.workspaces != Pinned::AsItIs,
         made.storage_accounts != Pinned::AsItIs,
     );
-    for (name, covered) in &made.bundles {
-        text.push_str(&format!("{}\n", Beside::of(name, common.cloud, covered, pinned).comment()));
+    let wanted: Vec<Wanted> = found.wanted.iter().cloned().collect();
+    for (name, _) in &made.bundles {
+        text.push_str(&format!("{}\n", Beside::of(name, common.cloud, &wanted, pinned).comment()));
     }
     text.push_str(&format!(
         "[role.agents]\nmode = \"report\"\nanonymous_from = {}\ncloud = {}\nbundles = {}\n",
