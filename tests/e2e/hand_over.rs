@@ -86,6 +86,7 @@ async fn a_crowd_of_clients_notices_nothing_of_hand_overs_by_take_over() {
     let crowd = Crowd::come(&stage);
     for _ in 0..3 {
         crowd.some_more().await;
+        let predecessor = stage.gateway.pid();
         let successor = stage.gateway.another(&["run", "--take-over"]).await;
         assert_eq!((successor.proxy(), successor.admin()), (stage.gateway.proxy(), stage.gateway.admin()));
         let mut before = std::mem::replace(&mut stage.gateway, successor);
@@ -95,7 +96,7 @@ async fn a_crowd_of_clients_notices_nothing_of_hand_overs_by_take_over() {
         let follows = stage.gateway.wait_for_record("whom it follows", |record| {
             record.event_id() == Some(136) && record.text("message").contains("accepts from now on")
         });
-        assert_eq!(follows.await.number("predecessor"), u64::from(before.pid()));
+        assert_eq!(follows.await.number("predecessor"), u64::from(predecessor));
         assert_eq!(stage.gateway.status().await["pid"], stage.gateway.pid());
         assert_eq!(stage.gateway.get("/readyz").await.head.status, 200);
     }
