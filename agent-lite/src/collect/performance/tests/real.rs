@@ -131,27 +131,3 @@ async fn the_first_records_come_after_one_interval_and_one_wakeup_serves_all_set
     running.await.unwrap();
     assert_eq!(seen.recv().await.unwrap().table, Table::Perf);
 }
-
-/// What one sampling costs: `cargo test --release -p agent-lite --lib what_a_sampling -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "prints a cost, proves nothing"]
-async fn what_a_sampling_of_each_object_costs() {
-    const ROUNDS: u32 = 1000;
-
-    for object in Object::ALL {
-        let mut sampler = sampler(&[object], Roots::default());
-        sampler.begin(Instant::now()).await;
-        let mut frames = Frames::default();
-        let ticks = || {
-            let text = fs::read("/proc/thread-self/schedstat").unwrap();
-            String::from_utf8(text).unwrap().split(' ').next().unwrap().parse::<u64>().unwrap()
-        };
-        let before = ticks();
-        for _ in 0..ROUNDS {
-            frames.clear();
-            sampler.sample(&[0], Instant::now(), Timestamp(1), &mut frames).await;
-        }
-        let cost = (ticks() - before) / 1000 / u64::from(ROUNDS);
-        println!("{:>14}: {cost:>6} µs, {} records", object.name(), frames.count());
-    }
-}
