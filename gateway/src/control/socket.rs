@@ -114,7 +114,7 @@ fn lock(path: &Path, patience: Duration) -> Result<OwnedFd, SocketError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
     let shown = || Path::new(&beside).display().to_string();
-    let fail = |error: Errno| SocketError::System { path: shown(), error: error.into() };
+    let fail = |error: Errno| SocketError::System { path: path.display().to_string(), error: error.into() };
     let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = open_file(Path::new(&beside), flags, Mode::from_raw_mode(OWNER_ONLY)).map_err(fail)?;
     let mut left = patience;
