@@ -211,6 +211,11 @@ impl Gateway {
         let before = self.reloads(outcome).await;
         config.write(self.folder());
         self.hang_up();
+        self.wait_for_reload(outcome, before).await;
+    }
+
+    /// Waits until more than `before` reloads had this outcome.
+    pub async fn wait_for_reload(&self, outcome: &str, before: f64) {
         patiently(&format!("a reload that is {outcome}"), async {
             while self.reloads(outcome).await <= before {
                 tokio::time::sleep(LOOK_AGAIN).await;
