@@ -43,12 +43,17 @@ fn unread(port: u16) -> u64 {
     let table = std::fs::read_to_string("/proc/net/tcp").expect("a table of sockets");
     let of_line = |line: &str| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let local = u16::from_str_radix(words.get(1)?.split_once(':')?.1, 16).ok()?;
+        let local = local_port(line)?;
         let waiting = u64::from_str_radix(words.get(4)?.split_once(':')?.1, 16).ok()?;
         // A listening socket counts connections there.
         (local == port && words.get(3) != Some(&"0A")).then_some(waiting)
     };
     table.lines().skip(1).filter_map(of_line).sum()
+}
+
+/// Returns the port of this side in a line of the table of sockets.
+fn local_port(line: &str) -> Option<u16> {
+    u16::from_str_radix(line.split_ascii_whitespace().nth(1)?.split_once(':')?.1, 16).ok()
 }
 
 fn came(trial: &Trial) -> (u64, u64) {
@@ -188,4 +193,45 @@ async fn a_sender_by_tcp_learns_of_a_kill_at_its_next_write() {
     let ended = patiently("the connection ends", sender.read(&mut [0])).await;
     assert_eq!(ended.expect_err("no ordinary end").kind(), ErrorKind::ConnectionReset);
     assert!(sender.write_all(b"<13>t: more\n").await.is_err(), "what it writes now is lost");
+}
+
+/// Returns the descriptors of an agent that are sockets of this port, and those of inotify.
+fn descriptors(pid: u32, port: u16) -> (Vec<u32>, Vec<u32>) {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("a table of sockets");
+    let sockets: Vec<String> = (table.lines().skip(1))
+        .filter(|line| local_port(line) == Some(port))
+        .filter_map(|line| Some(format!("socket:[{}]", line.split_ascii_whitespace().nth(9)?)))
+        .collect();
+    let (mut of_port, mut of_inotify) = (Vec::new(), Vec::new());
+    for open in std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a running agent").flatten() {
+        let number = open.file_name().to_string_lossy().parse().expect("a number");
+        let Ok(what) = std::fs::read_link(open.path()) else { continue };
+        let what = what.to_string_lossy();
+        if sockets.iter().any(|socket| *socket == what) {
+            of_port.push(number);
+        } else if what.contains("inotify") {
+            of_inotify.push(number);
+        }
+    }
+    (of_port, of_inotify)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tcp_is_the_first_that_the_kernel_closes_of_a_killed_agent() {
+    let (trial, address) = (Trial::new(1).await, free_address());
+    trial.configure(&[(By::Token, "")], &sources(address));
+    let agent = trial.start().await;
+    let _sender = TcpStream::connect(address).await.expect("the agent listens");
+    // The listener, the connection and at least one of inotify; Linux closes the highest first.
+    patiently("all are open, and TCP has the highest numbers", async {
+        loop {
+            let (tcp, inotify) = descriptors(agent.pid(), address.port());
+            let (first, slow) = (tcp.iter().min(), inotify.iter().max());
+            if tcp.len() == 2 && slow.is_some() && first > slow {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
 }

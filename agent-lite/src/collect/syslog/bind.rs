@@ -6,7 +6,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::UdpSocket;
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
@@ -27,6 +30,9 @@ use super::Address;
 
 /// What a UDP socket's receive buffer should have: half a second of 10,000 records a second and more.
 pub(super) const LARGE_BUFFER: usize = 8 * 1024 * 1024;
+/// The least descriptors of connections and of what they come to, see [`lift`].
+pub(super) const CONNECTIONS: RawFd = 512;
+const LISTENERS: RawFd = 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 256;
 
@@ -131,7 +137,17 @@ pub(super) fn tcp(address: SocketAddr, stacks: Stacks) -> io::Result<TcpListener
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(lift(socket.into(), LISTENERS))
+}
+
+/// Gives a socket a descriptor of at least this number, if the limit allows. Linux closes those of a killed process from
+/// the last one down, and takes some 20 ms for one of inotify: what a sender writes to a socket that is still open then
+/// is lost. So nobody can connect any more before connections end, and they end before anything else.
+pub(super) fn lift<S: AsFd + From<OwnedFd>>(socket: S, least: RawFd) -> S {
+    match rustix::io::fcntl_dupfd_cloexec(&socket, least) {
+        Ok(lifted) => lifted.into(),
+        Err(_) => socket,
+    }
 }
 
 fn one_or_both(socket: &Socket, address: SocketAddr, stacks: Stacks) -> io::Result<()> {

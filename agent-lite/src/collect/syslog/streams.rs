@@ -26,6 +26,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::Source;
+use super::bind;
 use super::intake;
 use super::intake::Intake;
 use super::intake::Origin;
@@ -130,6 +131,8 @@ impl Source {
         // However the agent ends, killed, too, its sender learns it at once: by a reset, so that its next write fails.
         // After an ordinary end that write would succeed, and its messages be lost.
         let _ = stream.set_zero_linger();
+        let lifted = stream.into_std().map(|stream| bind::lift(stream, bind::CONNECTIONS));
+        let Ok(stream) = lifted.and_then(TcpStream::from_std) else { return };
         let Ok(permit) = Arc::clone(&self.streams.permits).try_acquire_owned() else {
             self.streams.desk.lock().await.intake.lose(Loss::Connections, 1);
             if !self.streams.crowded.swap(true, Ordering::Relaxed) {
