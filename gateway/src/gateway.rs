@@ -163,6 +163,7 @@ impl Gateway {
         say_fewer(config, connections);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new()?);
+        metrics.bounds.limits(connections, limits.tunnels);
         let draining = CancellationToken::new();
         let readiness = Readiness::new(
             config.readiness.clone(),

@@ -1,5 +1,6 @@
 //! Metrics. Every series exists from the start: labels come from the tables, never from a peer.
 
+mod bounds;
 mod canaries;
 mod fleet;
 mod reloads;
@@ -23,6 +24,8 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+pub use self::bounds::Bounds;
+pub use self::bounds::RunsOut;
 use self::canaries::Canaries;
 pub(super) use self::fleet::FleetMetrics;
 pub use self::reloads::ReloadResult;
@@ -79,6 +82,8 @@ pub struct Metrics {
     dropped: IntCounter,
     reloads: Reloads,
     present: Mutex<HashMap<IpAddr, u32>>,
+    /// Those of the limits and of what runs out.
+    pub bounds: Bounds,
     /// Those of the canaries.
     pub canaries: Canaries,
     /// Those of the admission to set-ups.
@@ -181,6 +186,7 @@ impl Metrics {
             )?,
             reloads: Reloads::new(&registry)?,
             present: Mutex::default(),
+            bounds: Bounds::new(&registry)?,
             canaries: Canaries::new(&registry)?,
             surge: Surge::new(&registry)?,
             registry,
