@@ -2,6 +2,7 @@
 
 mod canaries;
 mod fleet;
+mod pipes;
 mod reloads;
 mod surge;
 
@@ -25,6 +26,7 @@ use prometheus::TextEncoder;
 
 use self::canaries::Canaries;
 pub(super) use self::fleet::FleetMetrics;
+pub use self::pipes::PipeMetrics;
 pub use self::reloads::ReloadResult;
 use self::reloads::Reloads;
 use self::surge::Surge;
@@ -81,6 +83,8 @@ pub struct Metrics {
     pub canaries: Canaries,
     /// Those of the admission to set-ups.
     pub surge: Surge,
+    /// Those of the pipes.
+    pub pipes: PipeMetrics,
 }
 
 impl Metrics {
@@ -171,6 +175,7 @@ impl Metrics {
             present: Mutex::default(),
             canaries: Canaries::new(&registry)?,
             surge: Surge::new(&registry)?,
+            pipes: PipeMetrics::new(&registry)?,
             registry,
         })
     }
