@@ -23,6 +23,7 @@ mod agent_trial;
 mod balancers;
 mod certificates;
 mod control_socket;
+mod dashboards;
 mod dns_outage;
 mod drain;
 mod exhaustion;

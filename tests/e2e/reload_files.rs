@@ -81,8 +81,10 @@ async fn s12_an_empty_configuration_and_an_emptied_users_file_change_nothing() {
     let folder = stage.gateway.folder();
     let text = fs::read_to_string(folder.join("gateway.toml")).expect("a configuration");
     for blank in ["", "\n \n"] {
+        let before = stage.gateway.reloads("refused").await;
         fs::write(folder.join("gateway.toml"), blank).expect("written");
         stage.gateway.hang_up();
+        stage.gateway.wait_for_reload("refused", before).await;
         said(&stage, "there is no role").await;
     }
     fs::write(folder.join("gateway.toml"), &text).expect("written");

@@ -47,6 +47,7 @@ use crate::config::Files;
 use crate::config::USUAL_PLACE;
 use crate::connect::Stations;
 use crate::listen::tls::Identity;
+use crate::observe::metrics::Bounds;
 use crate::observe::metrics::ReloadResult;
 use crate::policy::passwords::Verified;
 use crate::sandbox::Openings;
@@ -256,6 +257,7 @@ impl Reloader {
     fn put_in_force(&self, candidate: Candidate) {
         let Candidate { config, parts, speaks, own, .. } = candidate;
         let (most, limits) = connections(&config);
+        self.stations.metrics.bounds.limits(most, limits.tunnels);
         self.stations.limits.change(limits);
         self.stations.gate.set(config.surge);
         self.stations.readiness.set(config.readiness.clone(), config.canaries.clone());
@@ -268,6 +270,11 @@ impl Reloader {
         report_mode(&config, &self.stations.metrics);
         let live = self.stations.live.load();
         self.stations.fleet.keep_users(|name| live.policy.accounts.is_name(name));
+    }
+
+    /// Returns the metrics of what runs out.
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.stations.metrics.bounds
     }
 
     fn is_watching(&self) -> bool {

@@ -13,6 +13,7 @@ use super::files::Stamps;
 use super::files::irregular;
 use crate::config;
 use crate::config::Config;
+use crate::config::Files;
 use crate::config::Problems;
 use crate::connect::Live;
 use crate::connection::Speaks;
@@ -46,29 +47,9 @@ impl Candidate {
 
     fn seeing(reloader: &Reloader, before: &Contents, seen: &mut Stamps) -> Result<Self, Vec<String>> {
         let file = reloader.state().file;
-        let (mut problems, mut read) = (Vec::new(), None);
-        for turn in 0..MOST_READS {
-            if turn > 0 {
-                sleep(PAUSE);
-            }
-            let files = files(file.as_deref());
-            *seen = Stamps::of(files.all());
-            let irregular = irregular(&files.read);
-            if !irregular.is_empty() {
-                return Err(irregular);
-            }
-            let contents = Contents::of(&files.read);
-            let config = config::load(file.as_deref());
-            if Contents::of(&files.read) == contents {
-                read = Some((config, contents, files));
-                break;
-            }
-        }
-        let Some((config, contents, files)) = read else {
-            return Err(vec![format!(
-                "the files of the configuration change while they are read, {MOST_READS} times in a row"
-            )]);
-        };
+        let mut problems = Vec::new();
+        let list = || files(file.as_deref());
+        let (config, contents, files) = read_alike(list, || config::load(file.as_deref()), seen)?;
         if let Some((openings, sandbox)) = reloader.sandbox.get() {
             let wanted = config.as_ref().map_or_else(|_| openings.clone(), Openings::of);
             problems.extend(openings.shut(&wanted, &files, *sandbox));
@@ -137,6 +118,90 @@ impl Candidate {
     }
 }
 
+/// Loads while nothing changes: which files are named and what they hold must be the same before and after,
+/// else what was loaded is of no one time, and a file that only the newer text names would not be held
+/// against what it was.
+fn read_alike<T>(
+    list: impl Fn() -> Files,
+    load: impl Fn() -> T,
+    seen: &mut Stamps,
+) -> Result<(T, Contents, Files), Vec<String>> {
+    for turn in 0..MOST_READS {
+        if turn > 0 {
+            sleep(PAUSE);
+        }
+        let files = list();
+        *seen = Stamps::of(files.all());
+        let irregular = irregular(&files.read);
+        if !irregular.is_empty() {
+            return Err(irregular);
+        }
+        let contents = Contents::of(&files.read);
+        let loaded = load();
+        if list() == files && Contents::of(&files.read) == contents {
+            return Ok((loaded, contents, files));
+        }
+    }
+    Err(vec![format!(
+        "the files of the configuration change while they are read, {MOST_READS} times in a row"
+    )])
+}
+
 fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn s12_a_file_that_becomes_named_while_the_configuration_is_read_is_among_what_was_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [configuration, users] = ["gateway.toml", "users"].map(|name| folder.path().join(name));
+        std::fs::write(&configuration, "").expect("written");
+        std::fs::write(&users, "").expect("written");
+        let list = || Files::of(&configuration);
+        let loads = Cell::new(0);
+        // The whole text appears after the files were listed by the text before.
+        let load = || {
+            loads.set(loads.get() + 1);
+            let text = "[role.users]\nusers_file = \"users\"\n";
+            if std::fs::read_to_string(&configuration).expect("a text").is_empty() {
+                std::fs::write(&configuration, text).expect("written");
+            }
+        };
+        let lists = Cell::new(0);
+        let late = || {
+            lists.set(lists.get() + 1);
+            let files = list();
+            if lists.get() == 1 {
+                load();
+            }
+            files
+        };
+        let (_, contents, files) = read_alike(late, load, &mut Stamps::default()).expect("read");
+        assert_eq!(files.read, [configuration.clone(), users.clone()]);
+        std::fs::write(&users, "ann:hash\n").expect("written");
+        assert!(contents.is_emptied(&Contents::of(&files.read), &users), "it is held against what it was");
+        assert_eq!(loads.get(), 3);
+    }
+
+    #[test]
+    fn s12_files_that_never_rest_are_a_problem_and_end_the_reading() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("gateway.toml");
+        std::fs::write(&file, "").expect("written");
+        let loads = Cell::new(0);
+        let load = || {
+            loads.set(loads.get() + 1);
+            std::fs::write(&file, "#".repeat(loads.get())).expect("written");
+        };
+        let problems =
+            read_alike(|| Files::of(&file), load, &mut Stamps::default()).err().expect("a problem");
+        assert!(problems[0].contains("change while they are read"), "{problems:?}");
+        assert_eq!(loads.get(), usize::try_from(MOST_READS).expect("small"));
+    }
 }
