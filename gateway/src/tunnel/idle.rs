@@ -87,18 +87,26 @@ impl IdleWatch {
     /// Looks at some of those that could be idle now; says whether there may be more.
     fn look(&self, now: u64) -> bool {
         let mut list = self.lock();
+        let (mut ended, mut more) = (Vec::new(), true);
         for _ in 0..AT_ONCE {
-            let Some(entry) = list.first_entry().filter(|entry| entry.key().0 <= now) else { return false };
+            let Some(entry) = list.first_entry().filter(|entry| entry.key().0 <= now) else {
+                more = false;
+                break;
+            };
             let pulse = entry.remove();
             let due = pulse.last.load(Relaxed).saturating_add(pulse.limit.load(Relaxed));
             if due <= now {
-                pulse.end();
+                pulse.is_over.store(true, Release);
+                ended.extend(pulse.waker().take());
             } else {
                 pulse.due.store(due, Relaxed);
                 list.insert((due, pulse.number), pulse);
             }
         }
-        true
+        // Who is woken may want the list at once.
+        drop(list);
+        ended.into_iter().for_each(Waker::wake);
+        more
     }
 
     fn now(&self) -> u64 {
@@ -111,13 +119,6 @@ impl IdleWatch {
 }
 
 impl Pulse {
-    fn end(&self) {
-        self.is_over.store(true, Release);
-        if let Some(waker) = self.waker().take() {
-            waker.wake();
-        }
-    }
-
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
         self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
