@@ -78,10 +78,10 @@ mod tests {
 
     #[test]
     fn a_file_of_authorities_that_cannot_be_used_is_refused_with_its_name() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
         let write = |name: &str, text: &str| {
             let file = folder.path().join(name);
-            std::fs::write(&file, text).unwrap();
+            std::fs::write(&file, text).expect("written");
             file
         };
         let nothing = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
