@@ -16,6 +16,7 @@ use la_gateway::answer;
 use la_gateway::observe::access::RequestIds;
 use la_gateway::parse::client_hello;
 use la_gateway::parse::request;
+use la_gateway::parse::server_hello;
 use la_gateway::policy::accounts::Offered;
 use la_gateway::policy::accounts::Role;
 use la_gateway::policy::addresses::Addresses;
@@ -94,6 +95,19 @@ fn client_hello_is_read_in_records_of(bencher: Bencher<'_, '_>, size: usize) {
 }
 
 #[divan::bench]
+fn server_hello_is_read(bencher: Bencher<'_, '_>) {
+    let bytes = tls13_server_hello();
+    assert!(matches!(server_hello::read(&bytes), Ok(Some(_))));
+    bencher.bench_local(|| server_hello::read(black_box(&bytes)));
+}
+
+#[divan::bench]
+fn head_is_read(bencher: Bencher<'_, '_>) {
+    let head = head(HOST);
+    bencher.bench_local(|| request::read(black_box(&head)).is_ok());
+}
+
+#[divan::bench]
 fn head_becomes_a_refusal(bencher: Bencher<'_, '_>) {
     let (role, ids, head) = (role(500), RequestIds::default(), head("evil.example"));
     bencher.bench_local(|| {
@@ -124,4 +138,17 @@ fn head(host: &str) -> Parts {
         .header("Proxy-Authorization", benches::authorization(7))
         .header("User-Agent", "agent/1.0");
     request.body(()).expect("a request").into_parts().0
+}
+
+/// A ServerHello as TLS 1.3 has it: the session id given back, the version, and a share of a key.
+fn tls13_server_hello() -> Vec<u8> {
+    let extensions = [&[0, 43, 0, 2, 3, 4, 0, 51, 0, 36, 0, 29, 0, 32][..], &[7; 32]].concat();
+    let version_to_compression = [&[3, 3][..], &[8; 32], &[32], &[5; 32], &[0x13, 0x01, 0]].concat();
+    let body = [&version_to_compression[..], &length(extensions.len()), &extensions].concat();
+    let message = [&[2, 0][..], &length(body.len()), &body].concat();
+    [&[22, 3, 3][..], &length(message.len()), &message].concat()
+}
+
+fn length(bytes: usize) -> [u8; 2] {
+    u16::try_from(bytes).expect("a short hello").to_be_bytes()
 }

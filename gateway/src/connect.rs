@@ -1,15 +1,17 @@
 //! One CONNECT, station by station. Read this first.
 //!
 //! [`admit`] goes from a well-formed request to an open connection to the origin; it fails with a
-//! [`Refusal`], which has a status. Then the client is sent its 200. [`carry`] judges the two hellos,
-//! carries bytes, and ends with an [`Ending`], which has none. Each station takes the evidence of the one
-//! before it: no tunnel without a [`Permit`], no connection to an address that is not vetted.
+//! [`Refusal`], which has a status. Then the client is sent its 200. [`tunnel::begin`] judges the two hellos,
+//! [`Tunnel::carry`](tunnel::Tunnel::carry) carries bytes; a tunnel ends with an [`Ending`], which has none. Each
+//! station takes the evidence of the one before it: no tunnel without a [`Permit`], no connection to an address
+//! that is not vetted.
 
 pub mod canary;
 mod identify;
 mod live;
 mod standing;
 pub mod surge;
+pub mod tunnel;
 mod way;
 
 use std::net::SocketAddr;
@@ -18,7 +20,6 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
-use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -50,8 +51,7 @@ use crate::policy::relays::Passed;
 use crate::policy::via::Via;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
-use crate::tunnel::copy::Bounds;
-use crate::tunnel::copy::copy;
+use crate::tunnel::carry::Carrier;
 use crate::tunnel::hello;
 use crate::tunnel::hello::OriginSaid;
 
@@ -77,6 +77,8 @@ pub struct Stations {
     pub ids: RequestIds,
     /// Set-ups in progress and those that wait.
     pub gate: Arc<Gate>,
+    /// Moves the bytes of all tunnels.
+    pub carrier: Carrier,
     /// What the canaries have shown.
     pub readiness: Arc<Readiness>,
     /// Set when readiness is red.
@@ -158,64 +160,15 @@ pub async fn admit(
     Ok(Admitted { permit, tunnel: Arc::clone(&live.tunnel), origin, origin_early, standing, _slot: slot })
 }
 
-/// Carries an admitted tunnel to its end. `early` is what the client sent after its request head.
-pub async fn carry<C>(
-    stations: &Stations,
-    admitted: Admitted,
-    client: &mut C,
-    early: BytesMut,
-    mut record: Record,
-) -> Ending
-where
-    C: AsyncRead + AsyncWrite + Unpin,
-{
-    let Admitted { permit, tunnel, mut origin, origin_early, mut standing, _slot } = admitted;
-    stations.metrics.tunnel_begins(record.set_up());
-    let mut traffic = Traffic::default();
-    let host = permit.target().name();
-    let mut counted = record.sighting.as_ref().map(|sighting| stations.fleet.tunnel(sighting, host));
-    let mut tell = |so_far| counted.iter_mut().for_each(|tunnel| tunnel.tell(so_far));
-    let carried = async {
-        let begun =
-            hellos(&tunnel, &permit, (client, early), (&mut origin, origin_early), &mut record, &mut traffic)
-                .await;
-        match begun {
-            Err(ending) => ending,
-            Ok(()) => {
-                let bounds = Bounds { idle: tunnel.idle, upload_cap: permit.upload_cap() };
-                copy(client, &mut origin, bounds, &mut traffic, &mut tell).await
-            }
-        }
-    };
-    let ending = tokio::select! {
-        ending = carried => ending,
-        () = stations.cut.cancelled() => Ending::Drained,
-        () = standing.is_lost(stations) => Ending::Revoked,
-    };
-    if ending == Ending::ClientReset {
-        // The origin must not take a cut stream for a whole one.
-        origin.reset();
-    }
-    record.traffic = traffic;
-    tell(traffic);
-    drop(counted);
-    stations.metrics.tunnel_ends(ending, traffic);
-    record.carried(ending, &stations.repeats);
-    ending
-}
-
 /// Reads and judges both hellos, and passes each on once it is judged.
-async fn hellos<C>(
+async fn hellos(
     tunnel: &Tunnel,
     permit: &Permit,
-    (client, early): (&mut C, BytesMut),
+    (client, early): (&mut Stream, BytesMut),
     (origin, origin_early): (&mut Stream, BytesMut),
     record: &mut Record,
     traffic: &mut Traffic,
-) -> Result<(), Ending>
-where
-    C: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Result<(), Ending> {
     let rules = hello::Rules {
         host: permit.target().name(),
         server_name: tunnel.server_name,

@@ -43,14 +43,18 @@ use crate::connect;
 use crate::connect::Admitted;
 use crate::connect::Sender;
 use crate::connect::Stations;
+use crate::connect::tunnel::Tunnel;
+use crate::connect::tunnel::begin;
 use crate::ending::Ending;
 use crate::listen::head::Head;
 use crate::listen::head::Seen;
 use crate::listen::tls::certificate_names;
 use crate::observe::access::Record;
 use crate::observe::access::printable;
+use crate::observe::metrics::Present;
 use crate::parse::request;
 use crate::parse::request::Connect;
+use crate::policy::limits::Arrival;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
 
@@ -59,26 +63,46 @@ pub const LARGEST_HEAD: usize = 16 * 1024;
 /// Most fields of a request head.
 const MOST_FIELDS: usize = 64;
 
-/// Serves one connection to its end. `sender` is whom the socket is connected to; the client itself,
-/// unless a load balancer stands between.
+/// A connection that became a tunnel, with what counts it.
+pub struct Tunnelled {
+    tunnel: Box<Tunnel>,
+    _present: Present,
+    _place: Arrival,
+}
+
+impl Tunnelled {
+    /// Carries the tunnel to its end.
+    pub async fn carry(self) {
+        self.tunnel.carry().await;
+    }
+}
+
+/// Serves one connection to its end, or to a tunnel that is to be carried. What it needs until then is some
+/// kilobytes and is nothing that a tunnel needs, so it should be freed before. `sender` is whom the socket is
+/// connected to; the client itself, unless a load balancer stands between.
 pub async fn serve(
     stations: Arc<Stations>,
     speaks: Arc<Speaks>,
     mut socket: TcpStream,
     sender: SocketAddr,
     head: Duration,
-) {
+) -> Option<Tunnelled> {
     let deadline = Instant::now() + head;
     let peer = match client(&speaks, &mut socket, sender, deadline).await {
-        Ok(Some(peer)) => peer,
-        Ok(None) => return,
-        Err(refusal) => return refused(&stations, Record::new(stations.ids.next(), sender), &refusal),
+        Ok(peer) => peer?,
+        Err(refusal) => {
+            refused(&stations, Record::new(stations.ids.next(), sender), &refusal);
+            return None;
+        }
     };
     let _present = stations.metrics.connection(peer.ip());
     let limits = &stations.limits;
     let _place = match limits.arrive(peer.ip()).and_then(|place| limits.request(peer.ip()).map(|()| place)) {
         Ok(place) => place,
-        Err(refusal) => return turn_away(&stations, &speaks, socket, peer, &refusal).await,
+        Err(refusal) => {
+            turn_away(&stations, &speaks, socket, peer, &refusal).await;
+            return None;
+        }
     };
     match open(&speaks, socket, deadline).await {
         Opened::Nothing => {}
@@ -88,8 +112,12 @@ pub async fn serve(
             linger(Stream::Plain(socket)).await;
         }
         Opened::Closed(refusal) => refused(&stations, Record::new(stations.ids.next(), peer), &refusal),
-        Opened::Http(stream) => request(stations, stream, peer, deadline).await,
+        Opened::Http(stream) => {
+            let tunnel = request(stations, stream, peer, deadline).await?;
+            return Some(Tunnelled { tunnel, _present, _place });
+        }
     }
+    None
 }
 
 /// What became of the request, left by the service for the connection's owner.
@@ -181,8 +209,13 @@ fn asked(uri: &Uri) -> String {
     printable(&format!("{host}{}", uri.path()))
 }
 
-/// Reads one request, answers it, and carries the tunnel if it was admitted.
-async fn request(stations: Arc<Stations>, stream: Stream, peer: SocketAddr, deadline: Instant) {
+/// Reads one request, answers it, and begins the tunnel if it was admitted.
+async fn request(
+    stations: Arc<Stations>,
+    stream: Stream,
+    peer: SocketAddr,
+    deadline: Instant,
+) -> Option<Box<Tunnel>> {
     let seen = Seen::default();
     let service = OneRequest {
         stations: Arc::clone(&stations),
@@ -204,17 +237,16 @@ async fn request(stations: Arc<Stations>, stream: Stream, peer: SocketAddr, dead
         () = seen.watch() => None,
     };
     let parts = connection.into_parts();
-    let mut stream = parts.io.into_inner().into_inner();
+    let stream = parts.io.into_inner().into_inner();
     match (service.take(), served) {
         (Some(Outcome::Admitted(admitted)), _) => {
             let (admitted, record) = *admitted;
             let early = BytesMut::from(parts.read_buf);
-            match connect::carry(&stations, admitted, &mut stream, early, record).await {
-                // The client must not take a cut stream for a whole one.
-                Ending::OriginReset => stream.reset(),
+            match begin(stations, admitted, stream, early, record).await {
+                Ok(tunnel) => return Some(tunnel),
                 // The origin's last word must reach the client.
-                Ending::OriginAlert | Ending::OriginClosed => linger(stream).await,
-                _ => {}
+                Err((stream, Ending::OriginAlert | Ending::OriginClosed)) => linger(stream).await,
+                Err(_) => {}
             }
         }
         (Some(Outcome::Refused), _) => linger(stream).await,
@@ -225,6 +257,7 @@ async fn request(stations: Arc<Stations>, stream: Stream, peer: SocketAddr, dead
         (None, Some(Err(error))) => refuse(&stations, stream, peer, &unread(&error)).await,
         (None, None) => refuse(&stations, stream, peer, &Refusal::HeadTimeout).await,
     }
+    None
 }
 
 /// Waits for the deadline of the request head, and for ever once the head has arrived.

@@ -3,7 +3,15 @@
 //! Every TLS configuration names it; the process has no default, which would be a guess where two are
 //! compiled in.
 
+use std::sync::Arc;
+
+use tokio_rustls::rustls::Error;
 use tokio_rustls::rustls::crypto::CryptoProvider;
+#[cfg(feature = "fips")]
+use tokio_rustls::rustls::crypto::aws_lc_rs::Ticketer;
+#[cfg(not(feature = "fips"))]
+use tokio_rustls::rustls::crypto::ring::Ticketer;
+use tokio_rustls::rustls::server::ProducesTickets;
 
 /// Returns the provider.
 #[cfg(feature = "fips")]
@@ -15,4 +23,9 @@ pub fn provider() -> CryptoProvider {
 #[cfg(not(feature = "fips"))]
 pub fn provider() -> CryptoProvider {
     tokio_rustls::rustls::crypto::ring::default_provider()
+}
+
+/// Returns fresh keys for session tickets. The keys change every 6 hours and never leave the process.
+pub fn ticketer() -> Result<Arc<dyn ProducesTickets>, Error> {
+    Ticketer::new()
 }

@@ -61,6 +61,10 @@ use crate::policy::limits;
 use crate::policy::limits::Limits;
 use crate::policy::passwords::Verified;
 use crate::policy::via::Via;
+use crate::tunnel::carry::Carrier;
+use crate::tunnel::pipes::Budget;
+use crate::tunnel::pipes::KernelLimits;
+use crate::tunnel::pipes::Pipes;
 
 /// How often limits forget the clients that have been quiet.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -136,6 +140,7 @@ impl Gateway {
         baseline: Baseline,
         mut inherited: Inherited,
         dropped: Option<Dropped>,
+        pipes: KernelLimits,
     ) -> Result<Self, StartError> {
         let speaks = prepare(config)?;
         let mut key = [0; 32];
@@ -163,6 +168,7 @@ impl Gateway {
         say_fewer(config, connections);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new()?);
+        let carrier = Carrier::new(Pipes::new(Budget::new(pipes, processors), metrics.pipes.clone()));
         metrics.bounds.limits(connections, limits.tunnels);
         let draining = CancellationToken::new();
         let readiness = Readiness::new(
@@ -178,6 +184,7 @@ impl Gateway {
             passwords: PasswordWork::new(processors),
             fleet: Fleet::new(config.fleet, config.roles.names(), &metrics)?,
             gate: Arc::new(Gate::new(config.surge, Arc::clone(&metrics))),
+            carrier,
             readiness: Arc::new(readiness),
             metrics,
             via,
@@ -325,6 +332,11 @@ async fn sweep(stations: Arc<Stations>) {
         stations.limits.sweep();
         log::tell_unwritten(&stations.repeats);
     }
+}
+
+/// Looks, for ever, for tunnels in which nothing moves.
+async fn find_idle(stations: Arc<Stations>) {
+    match stations.carrier.keep_watch().await {}
 }
 
 /// Looks, for ever, for clients that have become silent or are back.

@@ -13,12 +13,15 @@ use end_to_end::dns::FakeDns;
 use end_to_end::gateway::Gateway;
 use end_to_end::origin::refusing;
 use end_to_end::patience::patiently;
+use end_to_end::process::descriptors;
 use end_to_end::process::pipes;
 use end_to_end::wire;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
+use tokio_rustls::client::TlsStream;
 
 use crate::stage::ANYONE;
 use crate::stage::GOOD;
@@ -28,6 +31,10 @@ use crate::stage::assert_refusal;
 
 const LARGE: u64 = 100 * 1024 * 1024;
 const TUNNELS: usize = 200;
+/// The gateway's bound on pipes.
+const MOST_PIPES: usize = 32;
+/// So much of an answer is more than the buffers between hold.
+const SOME: usize = 16 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_megabytes_up_arrive_unchanged() {
@@ -109,20 +116,61 @@ async fn two_hundred_tunnels_live_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn s08_busy_tunnels_own_no_pipe_so_no_budget_of_pipes_can_run_out() {
+async fn s08_busy_tunnels_share_a_few_pipes_and_stuck_ones_do_not_stop_the_others() {
     let stage = Stage::good(Config::new(ANYONE)).await;
     let before = pipes(stage.gateway.pid());
-    let mut busy = Vec::new();
+    let mut stuck = Vec::new();
     for _ in 0..TUNNELS / 4 {
-        let tunnel = Tunnel::open(stage.gateway.proxy(), GOOD_TARGET, &[]).await;
-        let mut stream = tunnel.tls(GOOD, stage.pki.client_config()).await;
+        let mut stream = tunnel_in(&stage).await;
         // The answer is asked for and not read, so that bytes are under way in the gateway.
         wire::send_head(&mut stream, &format!("GET /bytes/{LARGE}"), &[("Host", GOOD)], 0).await;
         stream.flush().await.expect("all sent");
-        busy.push(stream);
+        stuck.push(stream);
     }
-    stage.gateway.wait_for_metric("la_gateway_tunnels_active", &[], busy.len() as f64).await;
-    assert_eq!(pipes(stage.gateway.pid()), before);
+    for number in 0..3 {
+        let (mut stream, length) = (tunnel_in(&stage).await, LARGE / 20 + number);
+        let content = Content::new(number, length).all();
+        let answer = wire::exchange(&mut stream, "POST /hash", &[("Host", GOOD)], &content).await;
+        assert_eq!(answer.text(), hash_of(Content::new(number, length)));
+    }
+    let open = stage.gateway.metric("la_gateway_pipes_open", &[]).await;
+    assert!((1.0..=MOST_PIPES as f64).contains(&open), "{open} pipes");
+    let ends = pipes(stage.gateway.pid()) - before;
+    assert!(ends <= 2 * MOST_PIPES, "{ends} ends of pipes");
+    // Who was stuck goes on where it was.
+    let mut stream = stuck.pop().expect("a tunnel");
+    let head = wire::read_head(&mut stream).await.expect("an answer");
+    let mut found = head.leftover;
+    while found.len() < SOME {
+        patiently("content", stream.read_buf(&mut found)).await.expect("content");
+    }
+    let expected: Vec<u8> = Content::new(SEED, LARGE).flatten().take(SOME).collect();
+    assert!(found[..SOME] == expected, "the content is another one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_tunnel_owns_two_descriptors() {
+    let stage = Stage::good(Config::new(ANYONE)).await;
+    let owned = async |expected: usize| {
+        let reached = async {
+            while descriptors(stage.gateway.pid()) != expected {
+                tokio::task::yield_now().await;
+            }
+        };
+        patiently(&format!("{expected} descriptors"), reached).await;
+    };
+    let mut first = tunnel_in(&stage).await;
+    wire::exchange(&mut first, "POST /hash", &[("Host", GOOD)], b"x").await;
+    let with_one = descriptors(stage.gateway.pid());
+    let mut idle = Vec::new();
+    for number in 1..=20 {
+        let mut stream = tunnel_in(&stage).await;
+        wire::exchange(&mut stream, "POST /hash", &[("Host", GOOD)], b"x").await;
+        idle.push(stream);
+        owned(with_one + 2 * number).await;
+    }
+    drop(idle);
+    owned(with_one).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -158,4 +206,10 @@ async fn a_refused_host_port_or_address_is_forbidden() {
     }
     assert_eq!(stage.azure.connections(), 0);
     assert_eq!(stage.gateway.metric("la_gateway_rejections_total", &[]).await, 3.0);
+}
+
+/// A tunnel to the good host, with TLS inside.
+async fn tunnel_in(stage: &Stage) -> TlsStream<TcpStream> {
+    let tunnel = Tunnel::open(stage.gateway.proxy(), GOOD_TARGET, &[]).await;
+    tunnel.tls(GOOD, stage.pki.client_config()).await
 }

@@ -34,6 +34,11 @@ pub fn pipes(pid: u32) -> usize {
     targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count()
 }
 
+/// Returns how many files of any kind a process has open.
+pub fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a running process").count()
+}
+
 /// Lets this process, and those it starts from now on, open so many files, or says `skipped: …`.
 pub fn may_open(files: u64) -> bool {
     let own = std::process::id();

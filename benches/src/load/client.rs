@@ -20,6 +20,8 @@ use super::wire::Exchange;
 
 /// Tunnels that are set up and used before anything is measured.
 const WARM: usize = 50;
+/// Uploads under way; beyond it the proxy is behind for good, and descriptors run out.
+const MOST_UNDER_WAY: usize = 4000;
 /// Tunnels that are set up at once where their number is not the question.
 const GENTLY: usize = 32;
 /// The answer to an upload.
@@ -30,12 +32,10 @@ const SMALL: Exchange = Exchange { up: 300, down: 300 };
 /// Does the job.
 pub(crate) async fn run(way: Way, job: Job) -> io::Result<()> {
     let way = Arc::new(way);
-    let warm = match job {
-        Job::Handshakes { .. } => 0,
-        _ => WARM,
-    };
-    drop(open(&way, warm, SMALL).await?);
-    let (done, kept) = match job {
+    for _ in 0..WARM {
+        way.open_first().await?.exchange(SMALL).await?;
+    }
+    let (mut done, kept) = match job {
         Job::SetUps { at_once, seconds } => {
             ready()?;
             (set_ups(&way, at_once, seconds).await, Vec::new())
@@ -60,8 +60,8 @@ pub(crate) async fn run(way: Way, job: Job) -> io::Result<()> {
             let rate = Rate { per_second, seconds };
             (rate.run(&way, tunnels, Exchange { up: bytes, down: ANSWER }).await, Vec::new())
         }
-        Job::Handshakes { .. } => return Err(io::ErrorKind::Unsupported.into()),
     };
+    done.not_resumed = way.not_resumed();
     say(&serde_json::to_string(&done)?)?;
     heard("end")?;
     drop(kept);
@@ -155,7 +155,7 @@ impl Rate {
     async fn run(&self, way: &Arc<Way>, tunnels: Vec<Tunnel>, exchange: Exchange) -> Done {
         let start = Instant::now();
         let mut tasks = JoinSet::new();
-        let workers = tunnels.len();
+        let (workers, busy) = (tunnels.len(), Arc::new(()));
         for (at, mut tunnel) in tunnels.into_iter().enumerate() {
             let due = self.due(start, at, workers);
             tasks.spawn(async move {
@@ -171,11 +171,19 @@ impl Rate {
         if workers == 0 {
             for due in self.due(start, 0, 1) {
                 tokio::time::sleep_until(due.into()).await;
+                if Arc::strong_count(&busy) > MOST_UNDER_WAY {
+                    let mut late = Tally::default();
+                    late.add(due, exchange, Err(io::Error::other("too many uploads under way")));
+                    tasks.spawn(async { late });
+                    break;
+                }
                 let way = Arc::clone(way);
+                let busy = Arc::clone(&busy);
                 tasks.spawn(async move {
                     let mut tally = Tally::default();
                     let outcome = async { way.open().await?.exchange(exchange).await }.await;
                     tally.add(due, exchange, outcome);
+                    drop(busy);
                     tally
                 });
             }

@@ -46,7 +46,7 @@ pub(crate) fn run(address: SocketAddr, origin: SocketAddr, pipe_size: usize) -> 
     let mut floor =
         Floor { epoll, origin, pipe_size, tunnels: Vec::new(), free: Vec::new(), pipes: Vec::new() };
     let mut events = Vec::with_capacity(EVENTS);
-    let mut again: Vec<usize> = Vec::new();
+    let mut again: Vec<Due> = Vec::new();
     loop {
         let wait = if again.is_empty() { None } else { Some(&AT_ONCE) };
         match epoll::wait(&floor.epoll, spare_capacity(&mut events), wait) {
@@ -57,12 +57,12 @@ pub(crate) fn run(address: SocketAddr, origin: SocketAddr, pipe_size: usize) -> 
         for event in events.drain(..) {
             match event.data.u64() {
                 LISTENER => floor.accept(&listener),
-                at => due.push(at as usize),
+                token => due.push(Due::new(token, event.flags)),
             }
         }
-        for at in due {
-            if floor.advance(at) == Next::Again {
-                again.push(at);
+        for due in due {
+            if floor.advance(due) == Next::Again {
+                again.push(due);
             }
         }
     }
@@ -106,6 +106,23 @@ struct Direction {
     closed: bool,
 }
 
+/// A tunnel with something to do, and in which directions.
+#[derive(Clone, Copy)]
+struct Due {
+    at: usize,
+    up: bool,
+    down: bool,
+}
+
+impl Due {
+    /// A socket that can be read concerns one direction; one that can be written, whatever is held. The token's last bit
+    /// is the side.
+    fn new(token: u64, flags: EventFlags) -> Self {
+        let reads = flags.intersects(EventFlags::IN | EventFlags::RDHUP | EventFlags::ERR | EventFlags::HUP);
+        Self { at: (token >> 1) as usize, up: reads && token & 1 == 0, down: reads && token & 1 == 1 }
+    }
+}
+
 #[derive(PartialEq, Eq)]
 enum Next {
     Wait,
@@ -118,7 +135,7 @@ impl Floor {
             let client = TcpStream::from(client);
             let _ = client.set_nodelay(true);
             let at = self.free.pop().unwrap_or(self.tunnels.len());
-            if self.watch(&client, at).is_err() {
+            if self.watch(&client, at, 0).is_err() {
                 self.free.push(at);
                 continue;
             }
@@ -130,15 +147,16 @@ impl Floor {
         }
     }
 
-    fn watch(&self, socket: &TcpStream, at: usize) -> io::Result<()> {
+    fn watch(&self, socket: &TcpStream, at: usize, side: u64) -> io::Result<()> {
         let what = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        Ok(epoll::add(&self.epoll, socket, epoll::EventData::new_u64(at as u64), what)?)
+        Ok(epoll::add(&self.epoll, socket, epoll::EventData::new_u64((at as u64) << 1 | side), what)?)
     }
 
     /// Does for a tunnel what can be done without waiting.
-    fn advance(&mut self, at: usize) -> Next {
+    fn advance(&mut self, due: Due) -> Next {
+        let at = due.at;
         let Some(mut tunnel) = self.tunnels.get_mut(at).and_then(Option::take) else { return Next::Wait };
-        match self.step(&mut tunnel, at) {
+        match self.step(&mut tunnel, due) {
             Ok(next) if !(tunnel.up.closed && tunnel.down.closed) => {
                 if let Some(place) = self.tunnels.get_mut(at) {
                     *place = Some(tunnel);
@@ -152,17 +170,18 @@ impl Floor {
         }
     }
 
-    fn step(&mut self, tunnel: &mut Tunnel, at: usize) -> io::Result<Next> {
+    fn step(&mut self, tunnel: &mut Tunnel, due: Due) -> io::Result<Next> {
         let Some(origin) = &tunnel.origin else {
             if read_head(&tunnel.client, &mut tunnel.head)? {
                 tunnel.head = Vec::new();
                 let origin = connect(self.origin)?;
-                self.watch(&origin, at)?;
+                self.watch(&origin, due.at, 1)?;
                 tunnel.origin = Some(origin);
             }
             return Ok(Next::Wait);
         };
-        if !tunnel.connected {
+        let begins = !tunnel.connected;
+        if begins {
             match origin.peer_addr() {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => {
@@ -173,9 +192,18 @@ impl Floor {
             rustix::io::write(&tunnel.client, ANSWER)?;
             tunnel.connected = true;
         }
-        let up = self.carry(&tunnel.client, origin, &mut tunnel.up)?;
-        let down = self.carry(origin, &tunnel.client, &mut tunnel.down)?;
-        Ok(if up == Next::Again || down == Next::Again { Next::Again } else { Next::Wait })
+        let mut next = Next::Wait;
+        if (due.up || begins || tunnel.up.held.is_some())
+            && self.carry(&tunnel.client, origin, &mut tunnel.up)? == Next::Again
+        {
+            next = Next::Again;
+        }
+        if (due.down || tunnel.down.held.is_some())
+            && self.carry(origin, &tunnel.client, &mut tunnel.down)? == Next::Again
+        {
+            next = Next::Again;
+        }
+        Ok(next)
     }
 
     /// Moves bytes until one side has no more of them, or no room.

@@ -16,8 +16,6 @@ pub(crate) enum Job {
     Hold { tunnels: usize },
     /// Uploads at a rate, whether or not those before have ended: in tunnels that stand before, or in new ones.
     Uploads { kept: Option<usize>, bytes: u64, per_second: f64, seconds: f64 },
-    /// Connections that do TLS with the proxy, and nothing more.
-    Handshakes { at_once: usize, resumed: bool, seconds: f64 },
 }
 
 impl Job {
@@ -26,8 +24,7 @@ impl Job {
         match self {
             Self::SetUps { seconds, .. }
             | Self::Exchanges { seconds, .. }
-            | Self::Uploads { seconds, .. }
-            | Self::Handshakes { seconds, .. } => Duration::from_secs_f64(seconds),
+            | Self::Uploads { seconds, .. } => Duration::from_secs_f64(seconds),
             Self::Hold { .. } => Duration::ZERO,
         }
     }
@@ -44,6 +41,9 @@ pub(crate) struct Done {
     /// Those that failed, and why the first did.
     pub failed: u64,
     pub error: Option<String>,
+    /// TLS sessions that were to be resumed and were not.
+    #[serde(default)]
+    pub not_resumed: u64,
     /// From the first to the last.
     pub seconds: f64,
     /// Milliseconds that a set-up or an upload took, from when it was due.

@@ -11,10 +11,12 @@
 mod bytes;
 mod client;
 mod floor;
+mod growth;
 mod job;
 mod measure;
 mod network;
 mod origin;
+mod peers;
 mod processes;
 mod programs;
 mod report;
@@ -48,6 +50,8 @@ struct Arguments {
 enum Command {
     /// Take figures, interleaved, and print the table
     Run(run::Options),
+    /// How the gateway's cost grows with tunnels, users and rules; writes charts
+    Growth(growth::Options),
     /// Print the table of figures taken before
     Table {
         /// Files of `run`
@@ -65,7 +69,7 @@ enum Command {
     #[command(hide = true)]
     Floor { address: SocketAddr, origin: SocketAddr, pipe: usize },
     #[command(hide = true)]
-    Client { address: SocketAddr, job: String, folder: PathBuf },
+    Client { address: SocketAddr, job: String, leg: String, folder: PathBuf },
 }
 
 fn main() -> ExitCode {
@@ -81,14 +85,15 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(options) => return run::run(&options),
+        Command::Growth(options) => return growth::run(&options),
         Command::Table { files } => print!("{}", report::table(&report::read(&files)?)),
         Command::Leash { program, arguments } => {
             anyhow::bail!("{}: {}", program.display(), processes::leash(&program, &arguments))
         }
         Command::Origin { address, folder } => alone(origin::run(address, &folder))?,
         Command::Floor { address, origin, pipe } => floor::run(address, origin, pipe)?,
-        Command::Client { address, job, folder } => {
-            let way = Way::new(address, &folder, programs::USER)?;
+        Command::Client { address, job, leg, folder } => {
+            let way = Way::new(address, &folder, serde_json::from_str(&leg)?)?;
             alone(client::run(way, serde_json::from_str(&job)?))?;
         }
     }

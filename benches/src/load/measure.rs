@@ -20,7 +20,14 @@ use super::scenarios::Sample;
 use super::scenarios::Scenario;
 use super::scenarios::Size;
 use super::stage::Stage;
+use super::tunnel::Leg;
 
+/// Milliseconds that an upload of a held agent may take.
+const FAST: f64 = 1000.0;
+/// Uploads a second that are tried: from, to, and how often the distance is halved.
+const FEWEST: f64 = 250.0;
+const MOST: f64 = 16_000.0;
+const NEARER: usize = 3;
 /// How long tunnels may take to stand.
 const READY: Duration = Duration::from_secs(60);
 /// How long a job may take beyond its time.
@@ -45,10 +52,17 @@ pub(crate) fn measure(
     scenario: Scenario,
     size: Size,
 ) -> anyhow::Result<Measurement> {
-    let mut running = program.start(stage)?;
-    let outcome = work(stage, &running, scenario.job(size));
-    running.process.end();
-    let (done, before, after) = outcome.with_context(|| format!("{}: {}", program.name, scenario.name()))?;
+    if scenario == Scenario::Held {
+        return held(stage, program, size);
+    }
+    let (done, before, after) = once(stage, program, scenario, size)?;
+    ensure!(done.failed == 0, "{} of {} failed: {:?}", done.failed, done.count + done.failed, done.error);
+    ensure!(
+        done.not_resumed * 10 <= done.count,
+        "{} of {} sessions were not resumed",
+        done.not_resumed,
+        done.count
+    );
     let sample = Sample {
         count: done.count,
         bytes: done.up + done.down,
@@ -62,10 +76,51 @@ pub(crate) fn measure(
     Ok(Measurement { figure: scenario.figure(sample), raw })
 }
 
+/// Starts a program, lets a client do a job through it, and ends it.
+fn once(
+    stage: &Stage,
+    program: &Program,
+    scenario: Scenario,
+    size: Size,
+) -> anyhow::Result<(Done, Use, Use)> {
+    let mut running = program.start(stage, scenario.leg())?;
+    let outcome = work(stage, &running, scenario.job(size), scenario.leg());
+    running.process.end();
+    outcome.with_context(|| format!("{}: {}", program.name, scenario.name()))
+}
+
+/// Finds the most agents of an upload a minute whose p99 is below [`FAST`]: doubles, then halves the distance.
+fn held(stage: &Stage, program: &Program, size: Size) -> anyhow::Result<Measurement> {
+    let mut trials = Vec::new();
+    let mut holds = |uploads: f64| {
+        let outcome = once(stage, program, Scenario::Held, Size { uploads, ..size });
+        let holds = outcome.as_ref().is_ok_and(|(done, ..)| done.failed == 0 && done.p99 < FAST);
+        trials.push(match outcome {
+            Ok((done, ..)) => json!({ "uploads_a_second": uploads, "done": done }),
+            Err(error) => json!({ "uploads_a_second": uploads, "error": format!("{error:#}") }),
+        });
+        holds
+    };
+    let (mut held, mut lost) = (0.0, FEWEST);
+    while lost <= MOST && holds(lost) {
+        (held, lost) = (lost, lost * 2.0);
+    }
+    for _ in 0..NEARER {
+        let middle = (held + lost) / 2.0;
+        if holds(middle) {
+            held = middle;
+        } else {
+            lost = middle;
+        }
+    }
+    Ok(Measurement { figure: held * 60.0 / 1000.0, raw: json!({ "trials": trials }) })
+}
+
 /// Lets a client do a job through a program; returns what came of it, and what the program had used before and after.
-pub(crate) fn work(stage: &Stage, running: &Running, job: Job) -> anyhow::Result<(Done, Use, Use)> {
+pub(crate) fn work(stage: &Stage, running: &Running, job: Job, leg: Leg) -> anyhow::Result<(Done, Use, Use)> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["client", &running.address.to_string(), &serde_json::to_string(&job)?]).arg(stage.folder());
+    command.args(["client", &running.address.to_string(), &serde_json::to_string(&job)?]);
+    command.arg(serde_json::to_string(&leg)?).arg(stage.folder());
     let mut client = Partner::start(&command)?;
     let outcome = converse(stage, running, job, &mut client);
     match outcome {
@@ -95,7 +150,9 @@ fn converse(
     let line = client.hear(job.duration() + SLACK)?;
     let after = at_rest(running.process.pid());
     let done: Done = serde_json::from_str(&line)?;
-    ensure!(done.failed == 0, "{} of {} failed: {:?}", done.failed, done.count + done.failed, done.error);
+    if done.failed > 0 {
+        return Ok((done, before, after));
+    }
     let now = stage.totals()?;
     let counted = (now.up - seen.up, now.down - seen.down);
     ensure!(

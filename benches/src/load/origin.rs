@@ -83,9 +83,10 @@ async fn answer(stream: &mut TcpStream, exchange: Exchange) -> io::Result<()> {
         stream.write_all(&receipt).await?;
         return bytes::give(stream, rest as u64).await;
     }
-    let mut whole = [b'.'; SHORT];
-    whole[..RECEIPT].copy_from_slice(&receipt);
-    stream.write_all(&whole[..RECEIPT + rest]).await
+    let mut whole = Vec::with_capacity(RECEIPT + rest);
+    whole.extend_from_slice(&receipt);
+    whole.resize(RECEIPT + rest, b'.');
+    stream.write_all(&whole).await
 }
 
 async fn tell(mut stream: TcpStream, totals: &Totals) -> io::Result<()> {

@@ -1,9 +1,11 @@
 //! The programs that are measured, each with the same policy: one user of many with a Basic password, a list of hosts,
 //! port 443. The gateway has everything on that an operator has; [`super::peers`] say what they leave out.
 
-use std::fmt::Write;
 use std::fs;
+use std::io::Read;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::net::TcpStream;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,11 +18,15 @@ use anyhow::bail;
 use anyhow::ensure;
 use benches::HASH;
 use benches::HOST;
-use benches::authorization;
 use benches::listed_host;
 
+use super::network::Network;
+use super::peers::Peer;
+use super::peers::Place;
 use super::processes::Process;
+use super::scenarios::Scenario;
 use super::stage::Stage;
+use super::tunnel::Leg;
 use super::tunnel::connect_request;
 
 /// How long a program may take until it answers.
@@ -44,54 +50,97 @@ pub(crate) enum Kind {
     Floor(usize),
     /// La-gateway, this file.
     Gateway(PathBuf),
+    /// Another proxy, from packages unpacked in this folder.
+    Peer(Peer, PathBuf),
+    /// Any other: a program that takes a port and a folder, and has its own configuration.
+    Other(PathBuf),
 }
 
 /// A program that runs, and answered as its policy wants.
 pub(crate) struct Running {
     pub process: Process,
     pub address: SocketAddr,
+    /// Behind a program that is no proxy.
+    _behind: Option<Process>,
 }
 
 impl Program {
-    /// Finds a program by its name on the command line: `floor`, `floor-1m`, `gateway`, `NAME=FILE` for another
-    /// gateway, or a peer.
-    pub(crate) fn find(name: &str) -> anyhow::Result<Self> {
-        let kind = match name {
-            "floor" => Kind::Floor(1 << 16),
-            "floor-1m" => Kind::Floor(LARGE_PIPE),
-            "gateway" => Kind::Gateway(gateway()?),
-            _ => match name.split_once('=') {
-                Some((_, file)) => Kind::Gateway(PathBuf::from(file)),
-                None => bail!("no program is called {name}"),
-            },
+    /// Finds a program by its name on the command line: `floor`, `floor-1m`, `gateway`, a peer, `NAME=FILE` for another
+    /// gateway, or `NAME@FILE` for a program of any kind. Peers are looked for in a folder.
+    pub(crate) fn find(name: &str, peers: &Path) -> anyhow::Result<Self> {
+        let peer = Peer::ALL.into_iter().find(|peer| peer.name() == name);
+        let kind = match (name, name.split_once('='), name.split_once('@'), peer) {
+            ("floor", ..) => Kind::Floor(1 << 16),
+            ("floor-1m", ..) => Kind::Floor(LARGE_PIPE),
+            ("gateway", ..) => Kind::Gateway(gateway()?),
+            (_, Some((_, file)), ..) => Kind::Gateway(PathBuf::from(file)),
+            (_, _, Some((_, file)), _) => Kind::Other(PathBuf::from(file)),
+            (.., Some(peer)) => Kind::Peer(peer, peers.to_owned()),
+            _ => bail!("no program is called {name}"),
         };
-        let name = name.split_once('=').map_or(name, |(name, _)| name);
-        Ok(Self { name: name.to_owned(), kind })
+        let name = name.split(['=', '@']).next().unwrap_or_default().to_owned();
+        Ok(Self { name, kind })
     }
 
-    /// Returns whether it is one of the floors, which no program can be below.
-    pub(crate) fn is_floor(&self) -> bool {
-        matches!(self.kind, Kind::Floor(_))
+    /// Returns whether it is there at all, and can do this in this network.
+    pub(crate) fn can(&self, scenario: Scenario, network: &Network) -> bool {
+        match &self.kind {
+            Kind::Floor(_) => !scenario.needs_tls(),
+            Kind::Gateway(_) => true,
+            Kind::Peer(..) | Kind::Other(_) if !network.has_names() => false,
+            Kind::Other(_) => !scenario.needs_tls(),
+            Kind::Peer(peer, root) if scenario.needs_tls() => {
+                peer.speaks_tls() && peer.program(root).is_file()
+            }
+            Kind::Peer(peer, root) => peer.is_proxy() && peer.program(root).is_file(),
+        }
     }
 
     /// Starts it, and waits until it answers as its policy wants.
-    pub(crate) fn start(&self, stage: &Stage) -> anyhow::Result<Running> {
-        let address = stage.network.address();
+    pub(crate) fn start(&self, stage: &Stage, leg: Leg) -> anyhow::Result<Running> {
+        let plain = stage.network.address();
+        let tls = (leg != Leg::Plain).then(|| stage.network.address());
         let folder = stage.new_folder(&self.name)?;
+        let mut behind = None;
         let command = match &self.kind {
-            Kind::Floor(pipe) => floor(stage, address, *pipe)?,
-            Kind::Gateway(file) => gateway_command(stage, file, address, &folder)?,
+            Kind::Floor(pipe) => floor(stage, plain, *pipe)?,
+            Kind::Gateway(file) => gateway_command(stage, file, (plain, tls), &folder)?,
+            Kind::Other(file) => {
+                let mut command = Command::new(file);
+                command.arg(plain.port().to_string()).arg(&folder);
+                command
+            }
+            Kind::Peer(peer, root) => {
+                if !peer.is_proxy() {
+                    behind = Some(Process::start(&floor(stage, plain, LARGE_PIPE)?, &folder.join("behind"))?);
+                }
+                peer.command(&Place { stage, folder: &folder, address: plain, tls, root })?
+            }
         };
         let said = folder.join("said");
         let mut process = Process::start(&command, &said)?;
-        let outcome = self.answers(&mut process, address);
+        let outcome = self.answers(&mut process, plain, tls);
         outcome.with_context(|| format!("{} said:\n{}", self.name, ends_with(&said)))?;
-        Ok(Running { process, address })
+        Ok(Running { process, address: tls.unwrap_or(plain), _behind: behind })
     }
 
-    fn answers(&self, process: &mut Process, address: SocketAddr) -> anyhow::Result<()> {
+    /// Returns whether it has a policy of its own.
+    fn judges(&self) -> bool {
+        match &self.kind {
+            Kind::Floor(_) => false,
+            Kind::Gateway(_) | Kind::Other(_) => true,
+            Kind::Peer(peer, _) => peer.is_proxy(),
+        }
+    }
+
+    fn answers(
+        &self,
+        process: &mut Process,
+        address: SocketAddr,
+        tls: Option<SocketAddr>,
+    ) -> anyhow::Result<()> {
         let deadline = Instant::now() + START;
-        let right = connect_request(&authorization(USER), benches::TARGET);
+        let right = connect_request(&authorization(), benches::TARGET);
         let mut status = ask(address, &right);
         while status.as_ref().ok() != Some(&200) {
             ensure!(!process.has_ended(), "{} ended", self.name);
@@ -99,13 +148,17 @@ impl Program {
             thread::sleep(LOOK);
             status = ask(address, &right);
         }
-        if self.is_floor() {
+        while tls.is_some_and(|tls| TcpStream::connect(tls).is_err()) {
+            ensure!(!process.has_ended() && Instant::now() < deadline, "{} does not listen", self.name);
+            thread::sleep(LOOK);
+        }
+        if !self.judges() {
             return Ok(());
         }
         let wrong = [
             ("with another password", connect_request("Basic c2l0ZS03Om5v", benches::TARGET)),
-            ("to another host", connect_request(&authorization(USER), "www.example.com:443")),
-            ("to another port", connect_request(&authorization(USER), &format!("{HOST}:8443"))),
+            ("to another host", connect_request(&authorization(), "www.example.com:443")),
+            ("to another port", connect_request(&authorization(), &format!("{HOST}:8443"))),
         ];
         for (what, request) in wrong {
             let status = ask(address, &request);
@@ -115,12 +168,22 @@ impl Program {
     }
 }
 
+/// Returns the user that all load comes from, with the password.
+pub(crate) fn user_and_password() -> (String, &'static str) {
+    (benches::user(USER), "correct-horse-battery-staple")
+}
+
+/// Returns the same as a field of a request.
+pub(crate) fn authorization() -> String {
+    let (user, password) = user_and_password();
+    end_to_end::users::basic(&user, password)
+}
+
 /// Asks a proxy for a tunnel, and returns the status.
 fn ask(address: SocketAddr, request: &[u8]) -> anyhow::Result<u16> {
-    use std::io::Read;
-    let mut stream = std::net::TcpStream::connect(address)?;
+    let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(START / 4))?;
-    std::io::Write::write_all(&mut stream, request)?;
+    stream.write_all(request)?;
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;
     Ok(std::str::from_utf8(head.get(9..).unwrap_or_default())?.parse()?)
@@ -149,16 +212,24 @@ fn gateway() -> anyhow::Result<PathBuf> {
 fn gateway_command(
     stage: &Stage,
     file: &Path,
-    address: SocketAddr,
+    (plain, tls_listener): (SocketAddr, Option<SocketAddr>),
     folder: &Path,
 ) -> anyhow::Result<Command> {
     fs::write(folder.join("agents.users"), users(stage.users))?;
     let hosts: Vec<String> = (0..stage.rules).map(|at| format!("{:?}", listed_host(at))).collect();
+    let files = &stage.certificate;
+    let tls = |address| {
+        format!(
+            "[[listener]]\naddress = \"{address}\"\nplain = false\ntls = {{ certificate = {:?}, key = {:?} }}\n",
+            files.certificate, files.key
+        )
+    };
     let text = format!(
-        "[[listener]]\naddress = \"{address}\"\n[admin]\naddress = \"{}\"\n[control]\nsocket = \"control.sock\"\n\
+        "[[listener]]\naddress = \"{plain}\"\n{}[admin]\naddress = \"{}\"\n[control]\nsocket = \"control.sock\"\n\
          [readiness]\ncanaries = [{HOST:?}]\n[dns]\nhosts = {{ {HOST:?} = [\"{}\"] }}\n\
          [addresses]\nallow = [\"127.0.0.0/8\"]\n[log]\nformat = \"json\"\n{LIMITS}\
          [role.agents]\nusers_file = \"agents.users\"\nhosts = [{}]\n",
+        tls_listener.map(tls).unwrap_or_default(),
         stage.network.address(),
         stage.origin,
         hosts.join(", ")
@@ -177,10 +248,10 @@ const LIMITS: &str = "[limits]\nconnections = 90000\ntunnels = 80000\ntunnels_pe
 
 /// Returns a users file; only the password of the user that all load comes from is known.
 fn users(count: usize) -> String {
-    let own = benches::user(USER);
-    let mut text = end_to_end::users::users_file(&[(&own, benches::PASSWORD)]);
+    let (own, password) = user_and_password();
+    let mut text = end_to_end::users::users_file(&[(&own, password)]);
     for at in (0..count).filter(|at| *at != USER) {
-        writeln!(text, "{}:{HASH}", benches::user(at)).expect("a string takes all text");
+        text.push_str(&format!("{}:{HASH}\n", benches::user(at)));
     }
     text
 }

@@ -20,14 +20,15 @@ use super::stage::Stage;
 
 /// Hosts with rules beside the bundle's.
 const RULES: usize = 20;
+const ALL: &str = "floor,floor-1m,gateway,squid,tinyproxy,apache2,trafficserver,haproxy";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// What to measure [default: everything]
     #[arg(long, value_enum, value_delimiter = ',')]
     scenarios: Vec<Group>,
-    /// Programs, in turn; `NAME=FILE` is another build of the gateway
-    #[arg(long, value_delimiter = ',', default_value = "floor,floor-1m,gateway")]
+    /// Programs, in turn; NAME=FILE is another build of the gateway, NAME@FILE any program that takes a port and a folder
+    #[arg(long, value_delimiter = ',', default_value = ALL)]
     programs: Vec<String>,
     /// How often
     #[arg(long, default_value_t = 3)]
@@ -38,6 +39,9 @@ pub(crate) struct Options {
     /// Idle tunnels whose memory is taken
     #[arg(long, default_value_t = 4000)]
     tunnels: usize,
+    /// Folder into which the peers' packages were unpacked
+    #[arg(long, default_value = "/")]
+    peers_dir: PathBuf,
     /// Users in the file
     #[arg(long, default_value_t = 100)]
     users: usize,
@@ -55,12 +59,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     if let Some(code) = network::enter(&options.network)? {
         return Ok(code);
     }
-    let programs = options.programs.iter().map(|name| Program::find(name)).collect::<Result<Vec<_>, _>>()?;
+    let find = |name: &String| Program::find(name, &options.peers_dir);
+    let programs = options.programs.iter().map(find).collect::<Result<Vec<_>, _>>()?;
     let stage = Stage::new(&options.network, options.users, RULES)?;
     let mut lines = Vec::new();
     for scenario in options.all() {
         for _ in 0..if options.quick { 1 } else { options.repetitions } {
-            for program in &programs {
+            for program in programs.iter().filter(|program| program.can(scenario, &stage.network)) {
                 let line = options.line(&stage, program, scenario);
                 line.append(&options.output)?;
                 lines.push(line);
@@ -82,9 +87,9 @@ impl Options {
 
     fn size(&self) -> Size {
         if self.quick {
-            return Size { seconds: 0.5, tunnels: self.tunnels.min(500) };
+            return Size { seconds: 0.5, tunnels: self.tunnels.min(500), uploads: 0.0 };
         }
-        Size { seconds: self.seconds, tunnels: self.tunnels }
+        Size { seconds: self.seconds, tunnels: self.tunnels, uploads: 0.0 }
     }
 
     fn line(&self, stage: &Stage, program: &Program, scenario: Scenario) -> Line {

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::job::Job;
+use super::tunnel::Leg;
 
 /// Bytes of one upload of an agent, and how many it makes a minute: Microsoft's own sizing of a gateway.
 pub(crate) const UPLOAD: u64 = 200_000;
@@ -23,16 +24,31 @@ pub(crate) enum Group {
     Memory,
     /// A fleet of agents
     Agents,
+    /// How many agents are held; takes a minute for each program
+    Held,
+    /// TLS between client and proxy
+    Tls,
 }
 
 /// A line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scenario {
     SetUp,
-    Bulk { tunnels: usize, way: Way },
+    Bulk {
+        tunnels: usize,
+        way: Way,
+    },
     Message,
     Memory,
-    Agents { kept: bool },
+    Agents {
+        kept: bool,
+    },
+    /// The most agents whose uploads are fast enough; found by trial.
+    Held,
+    TlsSetUp {
+        resumed: bool,
+    },
+    TlsBulk(Way),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +64,8 @@ pub(crate) struct Size {
     pub seconds: f64,
     /// Idle tunnels.
     pub tunnels: usize,
+    /// Uploads a second, of agents that are to be held.
+    pub uploads: f64,
 }
 
 /// What is looked at after the work.
@@ -71,6 +89,11 @@ impl Group {
             Self::Message => vec![Scenario::Message],
             Self::Memory => vec![Scenario::Memory],
             Self::Agents => [true, false].map(|kept| Scenario::Agents { kept }).to_vec(),
+            Self::Held => vec![Scenario::Held],
+            Self::Tls => {
+                let set_ups = [false, true].map(|resumed| Scenario::TlsSetUp { resumed });
+                [set_ups, [Way::Up, Way::Down].map(Scenario::TlsBulk)].concat()
+            }
         }
     }
 }
@@ -86,22 +109,30 @@ impl Scenario {
             Self::Memory => "memory per idle tunnel (PSS)".to_owned(),
             Self::Agents { kept: true } => "CPU per 1,000 agent-minutes, kept tunnels".to_owned(),
             Self::Agents { kept: false } => "CPU per 1,000 agent-minutes, fresh tunnels".to_owned(),
+            Self::Held => "agents held, an upload a minute, p99 < 1 s".to_owned(),
+            Self::TlsSetUp { resumed: false } => "CPU per tunnel over TLS, full handshake".to_owned(),
+            Self::TlsSetUp { resumed: true } => "CPU per tunnel over TLS, resumed".to_owned(),
+            Self::TlsBulk(to) => format!("CPU per GB over TLS, 64 tunnels, {}", way(to)),
         }
     }
 
     pub(crate) fn unit(self) -> &'static str {
         match self {
-            Self::SetUp | Self::Message => "µs",
-            Self::Bulk { .. } | Self::Agents { .. } => "s",
+            Self::SetUp | Self::Message | Self::TlsSetUp { .. } => "µs",
+            Self::Bulk { .. } | Self::TlsBulk(_) | Self::Agents { .. } => "s",
+            Self::Held => "thousands",
             Self::Memory => "KiB",
         }
     }
 
     pub(crate) fn job(self, size: Size) -> Job {
         const MIB: u64 = 1 << 20;
-        let Size { seconds, tunnels: idle } = size;
+        let Size { seconds, tunnels: idle, uploads } = size;
         match self {
             Self::SetUp => Job::SetUps { at_once: 32, seconds },
+            // A client of rustls keeps eight tickets of a server, and uses each once.
+            Self::TlsSetUp { .. } => Job::SetUps { at_once: 4, seconds },
+            Self::TlsBulk(way) => Self::Bulk { tunnels: 64, way }.job(size),
             Self::Bulk { tunnels, way } => {
                 let bytes = if tunnels == 1 { 64 * MIB } else { 8 * MIB };
                 let (up, down) = if way == Way::Up { (bytes, 8) } else { (16, bytes as u32) };
@@ -113,17 +144,32 @@ impl Scenario {
                 let kept = kept.then_some(500);
                 Job::Uploads { kept, bytes: UPLOAD, per_second: 500.0, seconds }
             }
+            Self::Held => Job::Uploads { kept: None, bytes: UPLOAD, per_second: uploads, seconds },
         }
+    }
+
+    /// Returns what is between client and proxy.
+    pub(crate) fn leg(self) -> Leg {
+        match self {
+            Self::TlsSetUp { resumed: true } => Leg::Resumed,
+            Self::TlsSetUp { resumed: false } | Self::TlsBulk(_) => Leg::Full,
+            _ => Leg::Plain,
+        }
+    }
+
+    pub(crate) fn needs_tls(self) -> bool {
+        self.leg() != Leg::Plain
     }
 
     /// Returns the figure, in the unit.
     pub(crate) fn figure(self, sample: Sample) -> f64 {
         let each = |what: f64| what / sample.count.max(1) as f64;
         match self {
-            Self::SetUp | Self::Message => each(sample.processor * 1e6),
-            Self::Bulk { .. } => sample.processor / (sample.bytes.max(1) as f64 / 1e9),
+            Self::SetUp | Self::Message | Self::TlsSetUp { .. } => each(sample.processor * 1e6),
+            Self::Bulk { .. } | Self::TlsBulk(_) => sample.processor / (sample.bytes.max(1) as f64 / 1e9),
             Self::Memory => each(sample.memory / 1024.0),
             Self::Agents { .. } => each(sample.processor) * UPLOADS_A_MINUTE * 1000.0,
+            Self::Held => sample.count as f64 * 60.0 / 1000.0,
         }
     }
 }

@@ -18,6 +18,7 @@ use anyhow::Context;
 use anyhow::ensure;
 use benches::HOST;
 use end_to_end::hello::hellos;
+use end_to_end::pki::PemFiles;
 use end_to_end::pki::Pki;
 use tempfile::TempDir;
 
@@ -28,6 +29,10 @@ use super::wire::COUNT;
 use super::wire::Hellos;
 use super::wire::TOTALS;
 
+/// The name that proxies have in their certificate.
+pub(crate) const PROXY: &str = "proxy.example";
+/// The file of the authority that vouches for it.
+pub(crate) const AUTHORITY: &str = "authority.pem";
 const START: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -39,6 +44,9 @@ pub(crate) struct Stage {
     pub users: usize,
     /// Rules for hosts beside the bundle.
     pub rules: usize,
+    /// Of proxies that speak TLS.
+    pub certificate: PemFiles,
+    _pki: Pki,
     _origin: Process,
     folder: TempDir,
     folders: Cell<u32>,
@@ -58,13 +66,26 @@ impl Stage {
         // Some peers become another user, who reads their files.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
         let network = Network::new(shape, folder.path(), &[HOST])?;
-        let hellos = hellos(&Pki::new(), HOST);
+        let pki = Pki::new();
+        let hellos = hellos(&pki, HOST);
         Hellos { client: hellos.client, server: hellos.server }.write(folder.path())?;
+        fs::copy(pki.authority_file(), folder.path().join(AUTHORITY))?;
+        let certificate = pki.pem_files("proxy", &[PROXY]);
         let origin = network.origin();
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["origin", &origin.to_string()]).arg(folder.path());
         let process = Process::start(&command, &folder.path().join("origin.said"))?;
-        let stage = Self { network, origin, users, rules, _origin: process, folder, folders: Cell::new(0) };
+        let stage = Self {
+            network,
+            origin,
+            users,
+            rules,
+            certificate,
+            _pki: pki,
+            _origin: process,
+            folder,
+            folders: Cell::new(0),
+        };
         let deadline = Instant::now() + START;
         while stage.totals().is_err() {
             ensure!(Instant::now() < deadline, "the origin does not start");

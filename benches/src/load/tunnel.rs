@@ -3,14 +3,33 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
+use serde::Deserialize;
+use serde::Serialize;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::HandshakeKind;
+use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::rustls::client::Resumption;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_util::either::Either;
 
 use super::bytes;
+use super::programs::authorization;
+use super::stage::AUTHORITY;
+use super::stage::PROXY;
 use super::wire::Exchange;
 use super::wire::HEADER;
 use super::wire::Hellos;
@@ -19,31 +38,74 @@ use super::wire::RECEIPT;
 /// Longest answer to a CONNECT.
 const ANSWER: usize = 4096;
 
+/// What is between client and proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Leg {
+    Plain,
+    /// TLS with a handshake of its own each time.
+    Full,
+    /// TLS that goes on with a session of before.
+    Resumed,
+}
+
 /// How a client gets to the origin.
 pub(crate) struct Way {
     proxy: SocketAddr,
+    leg: Leg,
+    tls: Option<TlsConnector>,
+    /// Sessions that were to be resumed and were not.
+    not_resumed: AtomicU64,
     request: Vec<u8>,
     hellos: Hellos,
 }
 
 /// A tunnel with both hellos said.
 pub(crate) struct Tunnel {
-    stream: TcpStream,
+    stream: Either<TcpStream, Box<TlsStream<TcpStream>>>,
 }
 
 impl Way {
-    pub(crate) fn new(proxy: SocketAddr, folder: &Path, user: usize) -> io::Result<Self> {
-        let request = connect_request(&benches::authorization(user), benches::TARGET);
-        Ok(Self { proxy, request, hellos: Hellos::read(folder)? })
+    pub(crate) fn new(proxy: SocketAddr, folder: &Path, leg: Leg) -> anyhow::Result<Self> {
+        let request = connect_request(&authorization(), benches::TARGET);
+        let tls = if leg == Leg::Plain { None } else { Some(connector(folder, leg)?) };
+        Ok(Self { proxy, leg, tls, not_resumed: AtomicU64::new(0), request, hellos: Hellos::read(folder)? })
+    }
+
+    /// Returns how many sessions were to be resumed and were not.
+    pub(crate) fn not_resumed(&self) -> u64 {
+        self.not_resumed.load(Relaxed)
     }
 
     /// Sets up a tunnel.
     pub(crate) async fn open(&self) -> io::Result<Tunnel> {
-        let mut stream = TcpStream::connect(self.proxy).await?;
+        self.open_anyhow(self.leg).await
+    }
+
+    /// Sets up a tunnel whose session need not be resumed: there may be none yet.
+    pub(crate) async fn open_first(&self) -> io::Result<Tunnel> {
+        self.open_anyhow(Leg::Full).await
+    }
+
+    async fn open_anyhow(&self, leg: Leg) -> io::Result<Tunnel> {
+        let stream = TcpStream::connect(self.proxy).await?;
         stream.set_nodelay(true)?;
+        let mut stream = match &self.tls {
+            None => Either::Left(stream),
+            Some(tls) => {
+                let name = ServerName::try_from(PROXY).map_err(io::Error::other)?;
+                let stream = tls.connect(name, stream).await?;
+                if leg == Leg::Resumed && stream.get_ref().1.handshake_kind() != Some(HandshakeKind::Resumed)
+                {
+                    self.not_resumed.fetch_add(1, Relaxed);
+                }
+                Either::Right(Box::new(stream))
+            }
+        };
         stream.write_all(&self.request).await?;
+        stream.flush().await?;
         read_answer(&mut stream).await?;
         stream.write_all(&self.hellos.client).await?;
+        stream.flush().await?;
         bytes::take(&mut stream, self.hellos.server.len() as u64).await?;
         Ok(Tunnel { stream })
     }
@@ -62,6 +124,7 @@ impl Tunnel {
             self.stream.write_all(&exchange.header()).await?;
             bytes::give(&mut self.stream, rest).await?;
         }
+        self.stream.flush().await?;
         let mut receipt = [0; RECEIPT];
         self.stream.read_exact(&mut receipt).await?;
         if u64::from_be_bytes(receipt) != exchange.up {
@@ -69,6 +132,19 @@ impl Tunnel {
         }
         bytes::take(&mut self.stream, u64::from(exchange.down) - RECEIPT as u64).await
     }
+}
+
+/// Returns what begins TLS with the proxy: with a memory of sessions, or none.
+fn connector(folder: &Path, leg: Leg) -> anyhow::Result<TlsConnector> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(folder.join(AUTHORITY))?)?;
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions()?;
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    if leg == Leg::Full {
+        config.resumption = Resumption::disabled();
+    }
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Returns a CONNECT as an agent sends it.

@@ -27,6 +27,7 @@ use la_gateway::sandbox;
 use la_gateway::sandbox::Openings;
 use la_gateway::sandbox::RulesetError;
 use la_gateway::sandbox::Sandbox;
+use la_gateway::tunnel::pipes::KernelLimits;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
@@ -97,6 +98,7 @@ pub(super) fn run(config: Config, before: Baseline, what: &Arguments) -> anyhow:
     // The journal's socket is opened before the sandbox closes, its writer's thread is started inside.
     let output = log::open(&config.log);
     let openings = Openings::of(&config);
+    let pipes = KernelLimits::read();
     let sandbox = config.sandbox.then(|| sandbox::close(&openings));
     let in_force = sandbox.as_ref().and_then(|closed| closed.as_ref().ok()).copied();
     let writer =
@@ -107,7 +109,7 @@ pub(super) fn run(config: Config, before: Baseline, what: &Arguments) -> anyhow:
     runtime.block_on(async {
         // Before anything says that the gateway is there: who is told may end it at once.
         let signals = Signals::new().context("cannot receive signals")?;
-        let gateway = match Gateway::bind(&config, before, prepared.inherited, Some(writer.dropped())) {
+        let gateway = match Gateway::bind(&config, before, prepared.inherited, Some(writer.dropped()), pipes) {
             Ok(gateway) => gateway,
             Err(error) => return Ok(not_started(&error)),
         };

@@ -97,7 +97,11 @@ impl Room {
         let (stations, speaks) = (Arc::clone(&self.stations), self.bound.speaks.load_full());
         let head = stations.live.load().head_timeout;
         self.clients.spawn(async move {
-            connection::serve(stations, speaks, socket, peer, head).await;
+            // On the heap, so that what a connection needs until its tunnel is open is no part of the tunnel.
+            let served = Box::pin(connection::serve(stations, speaks, socket, peer, head)).await;
+            if let Some(tunnel) = served {
+                tunnel.carry().await;
+            }
             drop(place);
         });
     }

@@ -34,6 +34,7 @@ use super::Gateway;
 use super::accepting;
 use super::accepting::Door;
 use super::canaries;
+use super::find_idle;
 use super::identities;
 use super::launcher::Launcher;
 use super::refresh;
@@ -112,6 +113,7 @@ impl Gateway {
             tokio::spawn(identities::keep_fresh(Arc::clone(&self.reloader))),
             tokio::spawn(reload::watch(Arc::clone(&self.reloader))),
             tokio::spawn(sweep(Arc::clone(&stations))),
+            tokio::spawn(find_idle(Arc::clone(&stations))),
             tokio::spawn(watch(Arc::clone(&stations))),
             tokio::spawn(refresh(Arc::clone(&stations))),
             tokio::spawn(canaries::keep_walking(stations)),

@@ -4,7 +4,7 @@
 //! that offers `h2` only is refused (RFC 7301 section 3.2).
 //!
 //! A resumed session is not verified again. Where clients show certificates there is none, or it would
-//! outlive a revocation; elsewhere the sessions end with the files they began with.
+//! outlive a revocation; elsewhere clients keep tickets, whose keys end with the files they began with.
 
 mod crl;
 mod error;
@@ -37,6 +37,7 @@ pub use self::names::client_certificate;
 use crate::config::ClientCertificatePolicy;
 use crate::config::Tls;
 use crate::crypto::provider;
+use crate::crypto::ticketer;
 
 /// A listener's TLS identity, kept fresh.
 ///
@@ -163,9 +164,11 @@ impl Current {
                 _ => TlsError::Key { file: settings.key.clone(), error },
             })?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        if files.clients.is_some() {
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        match files.clients {
+            Some(_) => config.send_tls13_tickets = 0,
+            // The client keeps the session, so that a fleet of any size resumes and costs no memory here.
+            None => config.ticketer = ticketer().map_err(TlsError::Provider)?,
         }
         Ok(Self { config: Arc::new(config), deadlines: files.deadlines })
     }

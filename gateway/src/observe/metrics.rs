@@ -3,6 +3,7 @@
 mod bounds;
 mod canaries;
 mod fleet;
+mod pipes;
 mod reloads;
 mod surge;
 
@@ -28,6 +29,7 @@ pub use self::bounds::Bounds;
 pub use self::bounds::RunsOut;
 use self::canaries::Canaries;
 pub(super) use self::fleet::FleetMetrics;
+pub use self::pipes::PipeMetrics;
 pub use self::reloads::ReloadResult;
 use self::reloads::Reloads;
 use self::surge::Surge;
@@ -88,6 +90,8 @@ pub struct Metrics {
     pub canaries: Canaries,
     /// Those of the admission to set-ups.
     pub surge: Surge,
+    /// Those of the pipes.
+    pub pipes: PipeMetrics,
 }
 
 impl Metrics {
@@ -189,6 +193,7 @@ impl Metrics {
             bounds: Bounds::new(&registry)?,
             canaries: Canaries::new(&registry)?,
             surge: Surge::new(&registry)?,
+            pipes: PipeMetrics::new(&registry)?,
             registry,
         })
     }

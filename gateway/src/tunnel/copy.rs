@@ -1,4 +1,5 @@
-//! Carries bytes both ways until both sides have closed, one breaks, or nothing moves any more.
+//! Copies bytes both ways until both sides have closed or one breaks. What may do so anywhere: TLS legs, and
+//! plain ones as long as there is no pipe or little to move.
 //!
 //! ```text
 //! read -> one scratch buffer a thread -> written at once; what the receiver does not take is kept
@@ -9,127 +10,73 @@
 //! none. Each direction closes by itself: an end of stream is passed on when all before it is delivered.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::pin::pin;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
-use std::time::Duration;
 
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
-use tokio::time::Instant;
-use tokio::time::sleep;
 
-use crate::ending::Ending;
+use super::carry::Side;
+use super::carry::State;
+use super::carry::Turn;
+use super::carry::Way;
 use crate::observe::access::Traffic;
 
 /// Bytes moved at once, and the most that is kept for a slow receiver in one direction.
 pub const SCRATCH: usize = 64 * 1024;
-/// Longest time without progress once one direction is closed: most often that side is gone for good, and
-/// its tunnel holds a place.
-pub const HALF_CLOSED: Duration = Duration::from_secs(120);
 /// Most moves of one direction before the others have a turn.
-const MOST_MOVES: usize = 16;
+pub(super) const MOST_MOVES: usize = 16;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
 
-/// How long and how much a tunnel may go on.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// Longest time without progress in either direction.
-    pub idle: Duration,
-    /// Most bytes from the client, those counted before the copy included.
-    pub upload_cap: Option<u64>,
+/// Both directions of a tunnel that is copied.
+pub(super) struct Both {
+    up: Direction,
+    down: Direction,
 }
 
-/// Carries bytes between a client and an origin, and says how it ended. `traffic` counts what was
-/// delivered; it is right at every await, so dropping the future loses no count. `tell` is told of progress.
-pub async fn copy<C, O>(
-    client: &mut C,
-    origin: &mut O,
-    bounds: Bounds,
-    traffic: &mut Traffic,
-    mut tell: impl FnMut(Traffic),
-) -> Ending
-where
-    C: AsyncRead + AsyncWrite + Unpin,
-    O: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut up = Direction::new(bounds.upload_cap);
-    let mut down = Direction::new(None);
-    let mut last_progress = Instant::now();
-    let mut alarm = pin!(sleep(bounds.idle));
-    poll_fn(|cx| {
-        let before = *traffic;
-        let states = (up.state, down.state);
-        let upward = up.poll(cx, client, origin, &mut traffic.up);
-        let downward = down.poll(cx, origin, client, &mut traffic.down);
-        if before != *traffic {
-            tell(*traffic);
+impl Both {
+    pub(super) fn new(upload_cap: Option<u64>) -> Self {
+        Self { up: Direction::new(upload_cap), down: Direction::new(None) }
+    }
+
+    pub(super) fn poll<C, O>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut C,
+        origin: &mut O,
+        traffic: &mut Traffic,
+    ) -> Turn
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+        O: AsyncRead + AsyncWrite + Unpin,
+    {
+        let up = self.up.poll(cx, client, origin, &mut traffic.up);
+        let down = self.down.poll(cx, origin, client, &mut traffic.down);
+        Turn {
+            up: Way { polled: up, state: self.up.state },
+            down: Way { polled: down, state: self.down.state },
         }
-        match (upward, downward) {
-            (Poll::Ready(Err(Side::Cap)), _) | (_, Poll::Ready(Err(Side::Cap))) => {
-                return Poll::Ready(Ending::UploadCap);
-            }
-            (Poll::Ready(Err(Side::Sender)), _) | (_, Poll::Ready(Err(Side::Receiver))) => {
-                return Poll::Ready(Ending::ClientReset);
-            }
-            (Poll::Ready(Err(Side::Receiver)), _) | (_, Poll::Ready(Err(Side::Sender))) => {
-                return Poll::Ready(Ending::OriginReset);
-            }
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ending::Finished),
-            (Poll::Pending, _) | (_, Poll::Pending) => {}
-        }
-        let half_closed = up.state == State::Closed || down.state == State::Closed;
-        let idle = if half_closed { bounds.idle.min(HALF_CLOSED) } else { bounds.idle };
-        if before != *traffic || states != (up.state, down.state) {
-            last_progress = Instant::now();
-        }
-        if states != (up.state, down.state) {
-            alarm.as_mut().reset(last_progress + idle);
-        }
-        while alarm.as_mut().poll(cx).is_ready() {
-            let due = last_progress + idle;
-            if due <= Instant::now() {
-                return Poll::Ready(Ending::Idle);
-            }
-            alarm.as_mut().reset(due);
-        }
-        Poll::Pending
-    })
-    .await
+    }
 }
 
-/// Which end of a direction broke, or that it has carried all it may.
-enum Side {
-    Sender,
-    Receiver,
-    Cap,
-}
-
-struct Direction {
-    state: State,
+/// One direction of a tunnel.
+pub(super) struct Direction {
+    pub(super) state: State,
     most: u64,
     unflushed: bool,
     kept: Vec<u8>,
     written: usize,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Open,
-    Closing,
-    Closed,
-}
-
 impl Direction {
-    fn new(most: Option<u64>) -> Self {
+    pub(super) fn new(most: Option<u64>) -> Self {
         Self {
             state: State::Open,
             most: most.unwrap_or(u64::MAX),
@@ -153,16 +100,11 @@ impl Direction {
         for _ in 0..MOST_MOVES {
             ready!(self.poll_kept(cx, to, count)).map_err(|_| Side::Receiver)?;
             match self.state {
-                State::Open => match self.poll_move(cx, from, to, count)? {
-                    Poll::Ready(()) => {}
+                State::Open => match self.poll_move(cx, from, to, count, SCRATCH)? {
+                    Poll::Ready(_) => {}
                     Poll::Pending => return self.poll_flush(cx, to).map_err(|_| Side::Receiver),
                 },
-                State::Closing => {
-                    ready!(Pin::new(&mut *to).poll_shutdown(cx))
-                        .or_else(ignore_gone)
-                        .map_err(|_| Side::Receiver)?;
-                    self.state = State::Closed;
-                }
+                State::Closing => ready!(self.poll_close(cx, to)).map_err(|_| Side::Receiver)?,
                 State::Closed => return Poll::Ready(Ok(())),
             }
         }
@@ -170,22 +112,47 @@ impl Direction {
         Poll::Pending
     }
 
-    /// Moves what there is, once. Pending means that the sender has nothing now.
-    fn poll_move<S, R>(
+    /// Passes the end of the stream on.
+    pub(super) fn poll_close<R: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut R,
+    ) -> Poll<io::Result<()>> {
+        ready!(Pin::new(to).poll_shutdown(cx)).or_else(ignore_gone)?;
+        self.state = State::Closed;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Returns how many bytes this direction may still carry.
+    pub(super) fn left(&self, count: u64) -> u64 {
+        self.most.saturating_sub(count)
+    }
+
+    /// Keeps bytes for the receiver. There must be none that are kept already.
+    pub(super) fn keep(&mut self, bytes: Vec<u8>) {
+        debug_assert!(self.kept.is_empty(), "bytes would be lost");
+        self.kept = bytes;
+        self.written = 0;
+    }
+
+    /// Moves what there is, once and at most so much, and returns how much came. Pending means that the sender
+    /// has nothing now.
+    pub(super) fn poll_move<S, R>(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut S,
         to: &mut R,
         count: &mut u64,
-    ) -> Result<Poll<()>, Side>
+        at_most: usize,
+    ) -> Result<Poll<usize>, Side>
     where
         S: AsyncRead + Unpin,
         R: AsyncWrite + Unpin,
     {
         BUFFER.with_borrow_mut(|buffer| {
-            let left = self.most.saturating_sub(*count);
+            let left = self.left(*count);
             // All that fits the cap is delivered; one byte tells whether there is more than that.
-            let room = usize::try_from(left.max(1)).unwrap_or(usize::MAX).min(buffer.len());
+            let room = usize::try_from(left.max(1)).unwrap_or(usize::MAX).min(buffer.len()).min(at_most);
             let mut read = ReadBuf::new(buffer.get_mut(..room).unwrap_or_default());
             match Pin::new(from).poll_read(cx, &mut read) {
                 Poll::Pending => return Ok(Poll::Pending),
@@ -193,9 +160,10 @@ impl Direction {
                 Poll::Ready(Ok(())) => {}
             }
             let mut rest = read.filled();
+            let came = rest.len();
             if rest.is_empty() {
                 self.state = State::Closing;
-                return Ok(Poll::Ready(()));
+                return Ok(Poll::Ready(came));
             }
             if rest.len() as u64 > left {
                 return Err(Side::Cap);
@@ -209,17 +177,17 @@ impl Direction {
                         rest = rest.get(taken..).unwrap_or_default();
                     }
                     Poll::Pending => {
-                        self.kept = rest.to_vec();
-                        self.written = 0;
+                        self.keep(rest.to_vec());
                         break;
                     }
                 }
             }
-            Ok(Poll::Ready(()))
+            Ok(Poll::Ready(came))
         })
     }
 
-    fn poll_kept<R: AsyncWrite + Unpin>(
+    /// Writes what is kept.
+    pub(super) fn poll_kept<R: AsyncWrite + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         to: &mut R,

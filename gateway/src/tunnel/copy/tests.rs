@@ -3,6 +3,8 @@
 mod idle;
 mod scripted;
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
@@ -14,11 +16,18 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use self::scripted::Did;
 use self::scripted::Scripted;
 use self::scripted::poll_times;
+use super::super::carry::Bounds;
+use super::super::carry::HALF_CLOSED;
+use super::super::carry::to_the_end;
+use super::super::idle::IdleWatch;
+use super::super::idle::TICK;
 use super::*;
+use crate::ending::Ending;
 
 const IDLE: Duration = Duration::from_secs(60);
 const BOUNDS: Bounds = Bounds { idle: IDLE, upload_cap: None };
@@ -277,6 +286,28 @@ async fn an_upload_up_to_the_cap_passes_and_nothing_beyond_it_is_delivered() {
         assert_eq!(found, ending, "{before} before, a cap of {cap}");
         assert_eq!(traffic.up, before + origin.taken as u64);
         assert!(traffic.up <= cap.max(before), "{} bytes under a cap of {cap}", traffic.up);
+    }
+}
+
+/// Copies as the gateway does, with a watch of its own.
+async fn copy<C, O>(
+    client: &mut C,
+    origin: &mut O,
+    bounds: Bounds,
+    traffic: &mut Traffic,
+    tell: impl FnMut(Traffic),
+) -> Ending
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    O: AsyncRead + AsyncWrite + Unpin,
+{
+    let watch = IdleWatch::new();
+    let mut both = Both::new(bounds.upload_cap);
+    let step = |cx: &mut Context<'_>, traffic: &mut Traffic| both.poll(cx, client, origin, traffic);
+    let copying = to_the_end(step, watch.watch(bounds.idle), traffic, tell);
+    tokio::select! {
+        ending = copying => ending,
+        never = watch.keep() => match never {},
     }
 }
 

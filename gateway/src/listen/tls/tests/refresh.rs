@@ -128,6 +128,26 @@ async fn clients_without_certificates_resume_until_the_files_change() {
     assert_eq!(kind(&returning).await, rustls::HandshakeKind::Full);
 }
 
+/// Sessions that were kept here would be pushed out by those of others.
+#[tokio::test]
+async fn a_client_resumes_however_many_others_came_since() {
+    const OTHERS: usize = 300;
+    let authority = Authority::new("site CA");
+    let folder = Folder::new(&authority);
+    let identity = Identity::load(&folder.settings()).expect("is right");
+    for version in rustls::ALL_VERSIONS {
+        let one_of_them = || Arc::new(client_of(&authority, None, &[*version]));
+        let returning = one_of_them();
+        meet(&identity, Arc::clone(&returning)).await;
+        for _ in 0..OTHERS {
+            meet(&identity, one_of_them()).await;
+        }
+        let met = meet(&identity, returning).await;
+        let (_, session) = met.client.as_ref().expect("a session").get_ref();
+        assert_eq!(session.handshake_kind(), Some(rustls::HandshakeKind::Resumed), "{version:?}");
+    }
+}
+
 #[tokio::test]
 async fn another_ca_is_believed_from_the_next_handshake_on() {
     let (before, after) = (Authority::new("before"), Authority::new("after"));
