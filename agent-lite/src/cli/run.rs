@@ -30,6 +30,9 @@ use super::runtime;
 
 /// Most files that are open at once, if the system lets.
 const MOST_OPEN_FILES: u64 = 65_536;
+/// The table of descriptors has room for the highest one of a start from the beginning: to make room while other threads
+/// run takes the kernel some 10 ms.
+const HIGHEST_DESCRIPTOR: i32 = 1024;
 
 /// Runs the agent until it is told to stop.
 pub(super) fn run(file: &Path, config: Config, machine: Machine) -> anyhow::Result<ExitCode> {
@@ -67,7 +70,7 @@ pub(super) fn run(file: &Path, config: Config, machine: Machine) -> anyhow::Resu
 }
 
 /// Takes as many open files as the system lets: each watched file and each connection is one, and without one the
-/// queue cannot be written.
+/// queue cannot be written. Whoever calls it is the only thread.
 fn raise_limits() {
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.map_or(MOST_OPEN_FILES, |most| most.min(MOST_OPEN_FILES));
@@ -75,6 +78,7 @@ fn raise_limits() {
         // Where this fails the limit is what it was.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..limit });
     }
+    drop(rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), HIGHEST_DESCRIPTOR));
 }
 
 struct Signals {
