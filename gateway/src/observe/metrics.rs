@@ -1,10 +1,12 @@
 //! Metrics. Every series exists from the start: labels come from the tables, never from a peer.
 
+mod admin;
 mod canaries;
 mod fleet;
 mod reloads;
 mod surge;
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+use self::admin::Admin;
+pub use self::admin::AdminRefusal;
 use self::canaries::Canaries;
 pub(super) use self::fleet::FleetMetrics;
 pub use self::reloads::ReloadResult;
@@ -81,6 +85,8 @@ pub struct Metrics {
     pub canaries: Canaries,
     /// Those of the admission to set-ups.
     pub surge: Surge,
+    /// Those of the admin listener.
+    pub admin: Admin,
 }
 
 impl Metrics {
@@ -171,6 +177,7 @@ impl Metrics {
             present: Mutex::default(),
             canaries: Canaries::new(&registry)?,
             surge: Surge::new(&registry)?,
+            admin: Admin::new(&registry)?,
             registry,
         })
     }
@@ -254,6 +261,31 @@ impl Metrics {
         self.reloads.count(result, waiting);
     }
 
+    /// Returns how many connections, tunnels and set-ups there are now.
+    pub fn usage(&self) -> Usage {
+        let number = |gauge: &IntGauge| u64::try_from(gauge.get()).unwrap_or_default();
+        let (setups, setups_waiting) = self.surge.now();
+        Usage {
+            connections: number(&self.connections),
+            addresses: number(&self.clients),
+            tunnels: number(&self.tunnels),
+            setups,
+            setups_waiting,
+        }
+    }
+
+    /// Returns how many tunnels have begun.
+    pub fn carried(&self) -> u64 {
+        self.connects.with_label_values(&["carried"]).get()
+    }
+
+    /// Returns how many requests were refused, by reason; those of which there are any.
+    pub fn refusals(&self) -> BTreeMap<&'static str, u64> {
+        let reasons = Refusal::every().map(|refusal| refusal.row().reason);
+        let counted = reasons.map(|reason| (reason, self.refusals.with_label_values(&[reason]).get()));
+        counted.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// Returns all metrics in Prometheus' text format.
     pub fn text(&self, dropped: Option<&Dropped>) -> Result<String, prometheus::Error> {
         if let Some(total) = dropped.map(Dropped::total) {
@@ -261,6 +293,21 @@ impl Metrics {
         }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
+}
+
+/// What is open now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Client connections.
+    pub connections: u64,
+    /// Client addresses with one.
+    pub addresses: u64,
+    /// Tunnels.
+    pub tunnels: u64,
+    /// Set-ups in progress.
+    pub setups: u64,
+    /// Requests that wait for theirs.
+    pub setups_waiting: u64,
 }
 
 /// A connection that is being counted.

@@ -13,6 +13,7 @@ use prometheus::Opts;
 use super::Metrics;
 use super::lock;
 use super::registered;
+use crate::observe::access::Traffic;
 use crate::policy::fleet::Family;
 
 const STATES: [&str; 2] = ["active", "silent"];
@@ -82,6 +83,20 @@ impl FleetMetrics {
             false => self.nobody.clone(),
         });
         (up, down)
+    }
+
+    /// Returns the bytes of all roles that are known, those of open tunnels included.
+    pub(in crate::observe) fn total(&self) -> Traffic {
+        let mut total = Traffic::default();
+        for role in lock(&self.roles).iter() {
+            for family in Family::ALL {
+                let count = |way| self.bytes.with_label_values(&[role.as_str(), family.label(), way]).get();
+                let [up, down] = DIRECTIONS.map(count);
+                total.up = total.up.saturating_add(up);
+                total.down = total.down.saturating_add(down);
+            }
+        }
+        total
     }
 
     /// Takes over what a sweep has found.

@@ -71,6 +71,13 @@ impl Surge {
         }
     }
 
+    /// Returns how many are in and how many wait.
+    pub(super) fn now(&self) -> (u64, u64) {
+        let waiting = Urgency::ALL.map(|urgency| self.waiting.with_label_values(&[urgency.label()]).get());
+        let number = |count: i64| u64::try_from(count).unwrap_or_default();
+        (number(self.in_progress.get()), number(waiting.iter().sum()))
+    }
+
     /// Counts a client that went away while it waited.
     pub fn abandoned(&self) {
         self.abandoned.inc();
