@@ -154,6 +154,14 @@ async fn every_state_of_the_gateway_is_shown() {
         .await;
     inspect(&mut browser, &axe, "busy").await;
     if let Some(docs) = std::env::var_os("PAGE_PICTURES") {
+        // A picture that shows a history needs one.
+        for samples in [5, 9, 13] {
+            browser
+                .wait_for(&format!(
+                    "Number(document.querySelector('#chart-up').dataset.samples) >= {samples}"
+                ))
+                .await;
+        }
         browser.picture(&PathBuf::from(docs).join("status-page.png")).await;
     }
     browser.click("[data-filter=refused]").await;

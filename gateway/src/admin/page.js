@@ -77,7 +77,7 @@ function chart(name, value, format) {
   const now = Date.now() / 1000 + view.skew;
   const shown = view.samples.filter((sample) => now - sample.time <= HOUR + view.interval);
   // A young gateway has less to show than an hour.
-  const range = Math.min(HOUR, Math.max(5 * 60, shown.length > 0 ? now - shown[0].time : 0));
+  const range = Math.min(HOUR, Math.max(2 * 60, shown.length > 0 ? now - shown[0].time : 0));
   for (const from of document.querySelectorAll(".axis span:first-child")) write(from, (range === HOUR ? "1 h" : span(range)) + " ago");
   const peak = shown.reduce((most, sample) => Math.max(most, value(sample)), 0);
   const x = (sample) => (WIDTH * (1 - Math.min(1, Math.max(0, (now - sample.time) / range)))).toFixed(1);

@@ -155,6 +155,7 @@ impl Admin {
             problems.push(format!(
                 "the admin listener on {address} is open to the network; list who may read it in `from`, or use 127.0.0.1"
             ));
+            return problems;
         }
         let is_asked = self.users_file.is_some() || !self.certificates.is_empty();
         match (self.tls.is_some(), is_asked) {
