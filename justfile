@@ -12,6 +12,11 @@ test:
 bench:
     cargo bench -p benches
 
+# What the gateway costs beside a bare relay and other proxies: --quick to see that it works.
+bench-load *options:
+    cargo build --release -p benches --bin load -p la-gateway --bin la-gateway
+    target/release/load run {{options}}
+
 # Write docs/events.md and docs/agent-events.md anew from the tables.
 events:
     UPDATE_DOCS=1 cargo test -p la-gateway --test event_reference

@@ -1,10 +1,16 @@
-//! What the benches work on: configurations of any size, credentials and hellos, as the gateway gets them.
+//! What the benches work on: configurations of any size, credentials and hellos, as the gateway gets them; and what
+//! a process uses of the machine it was measured on.
 //!
 //! Rules and users go through a configuration file, as an operator's do, so a bench measures what a
 //! running gateway would look at.
 
+pub mod machine;
+pub mod usage;
+
 use std::fmt::Write;
 use std::fs;
+use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -30,7 +36,13 @@ pub const TARGET: &str = "1234a123-aa1a-123a-aaa1-a1a345aa6789.ods.opinsights.az
 pub const PASSWORD: &str = "correct horse battery staple";
 
 /// The cheapest hash that is accepted. Its cost is not what a look-up measures.
-const HASH: &str = "$argon2id$v=19$m=256,t=1,p=1$c29tZXNhbHQ$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
+pub const HASH: &str = "$argon2id$v=19$m=256,t=1,p=1$c29tZXNhbHQ$iWh06vD8Fy27wf9npn6FXWiCX4K6pW6Ue1Bnzz07Z8A";
+
+/// Returns an address that was free a moment ago, so that a program finds it again after a restart.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("a bound address")
+}
 
 /// Returns a configuration with the log-analytics bundle (5 rules), `hosts` rules beside it, and `users`.
 pub fn config(hosts: usize, users: usize) -> Config {

@@ -9,4 +9,5 @@ pub mod connect;
 pub mod document;
 pub mod host_port;
 pub mod proxy_url;
+pub mod roots;
 pub mod secret;

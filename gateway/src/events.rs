@@ -86,7 +86,7 @@ events! {
     READINESS = 147;
     /// More tunnels want to be set up at once than may wait for it.
     SURGE = 148;
-    /// Records like earlier ones were not written; their number.
+    /// Records were not written, for they were like earlier ones or nobody took them; their number.
     REPEATS = 150;
     /// Clients that were seen regularly are silent.
     CLIENT_SILENT = 151;

@@ -171,6 +171,7 @@ impl Gateway {
         say_fewer(config, connections);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new()?);
+        metrics.bounds.limits(connections, limits.tunnels);
         let draining = CancellationToken::new();
         let readiness = Readiness::new(
             config.readiness.clone(),
@@ -295,7 +296,7 @@ fn bind(
     let listener = match inherited.take(kind, address) {
         Some((listener, giver)) => {
             info!(event_id = events::HAND_OVER.0, %address, "listening socket from {giver}");
-            TcpListener::from_std(listener)
+            TcpListener::from_std(listener).map(socket::without_delay)
         }
         None => socket::bind(address),
     };
@@ -345,7 +346,7 @@ async fn sweep(stations: Arc<Stations>) {
     loop {
         clock.tick().await;
         stations.limits.sweep();
-        log::tell_suppressed(&stations.repeats);
+        log::tell_unwritten(&stations.repeats);
     }
 }
 

@@ -1,10 +1,14 @@
 //! Kill -9 again and again: what the agent took is there afterwards, and at most one batch a hit comes twice.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use end_to_end::patience::patiently;
 use end_to_end::workspace::FakeWorkspaces;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::sync::MutexGuard;
 
 use crate::agent_load::Load;
@@ -169,4 +173,19 @@ async fn a_kill_while_nothing_is_on_its_way_loses_and_doubles_nothing() {
     trial.drain().await;
     trial.assert_whole(0, "Syslog", "t", 4 * MANY);
     trial.assert_whole(0, "App_CL", "f", 4 * MANY);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sender_by_tcp_learns_of_a_kill_at_its_next_write() {
+    let (trial, address) = (Trial::new(1).await, free_address());
+    trial.configure(&[(By::Token, "")], &sources(address));
+    let mut agent = trial.start().await;
+    let mut sender = TcpStream::connect(address).await.expect("the agent listens");
+    sender.write_all(format!("{}\n", syslog(&text("t", 0, LENGTH))).as_bytes()).await.expect("it is taken");
+    // When the record has come nothing is unread: that alone would be a reset.
+    trial.wait_for_series(0, "Syslog", "t", 1).await;
+    agent.kill9().await;
+    let ended = patiently("the connection ends", sender.read(&mut [0])).await;
+    assert_eq!(ended.expect_err("no ordinary end").kind(), ErrorKind::ConnectionReset);
+    assert!(sender.write_all(b"<13>t: more\n").await.is_err(), "what it writes now is lost");
 }

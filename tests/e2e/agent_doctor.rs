@@ -79,6 +79,14 @@ async fn every_leg_of_the_services_that_fails_names_what_to_change() {
     assert_findings(&stage, "not onboarded", &unknown).await;
     stage.onboard(0).await;
     assert_findings(&stage, "all is well", &[]).await;
+    // A tunnel that is opened for a look only is no incident at the gateway.
+    stage.gateway.wait_for_metric("la_gateway_tunnels_active", &[], 0.0).await;
+    stage.gateway.wait_for_metric("la_gateway_active_client_connections", &[], 0.0).await;
+    let metrics = stage.gateway.metrics().await;
+    assert!(metrics.value("la_gateway_connects_total", &[("verdict", "carried")]) > 0.0);
+    for reason in ["not_tls", "hello_timeout"] {
+        assert_eq!(metrics.value("la_gateway_tunnel_endings_total", &[("reason", reason)]), 0.0, "{reason}");
+    }
     let endpoint = stage.workspace(2).endpoint.clone();
     let shown = [
         (Shown::UnknownIssuer, "exempt this host from TLS inspection"),

@@ -219,6 +219,20 @@ async fn get(address: &str, line: &str) -> wire::Answer {
     wire::read_answer_until_close(&mut stream).await.expect("an answer")
 }
 
+/// Waits for the metrics' listener, and returns where it is.
+async fn metrics_address(agent: &Agent) -> String {
+    let find = |log: &end_to_end::record::Log| {
+        let said = log.records().into_iter().find(|record| record.is("place", "metrics"))?;
+        Some(said.text("detail").strip_prefix("http://")?.strip_suffix("/metrics")?.to_owned())
+    };
+    agent.log().wait_for("the metrics' listener", find).await
+}
+
+/// Scrapes an agent.
+pub(crate) async fn metrics_of(agent: &Agent) -> Metrics {
+    Metrics::parse(get(&metrics_address(agent).await, "GET /metrics").await.text())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn losses_are_in_the_metrics_on_loopback_and_in_operation_records_once() {
     let stage = AgentStage::new(1).await;
@@ -228,12 +242,7 @@ async fn losses_are_in_the_metrics_on_loopback_and_in_operation_records_once() {
     assert!(outcome.exit == 78 && outcome.stderr.contains("loopback"), "{outcome:?}");
     stage.configure(&[By::Secret], &metrics("127.0.0.1:0"));
     let mut agent = Agent::start(&stage.home).await;
-    let find = |log: &end_to_end::record::Log| {
-        let said = log.records().into_iter().find(|record| record.is("place", "metrics"))?;
-        let address = said.text("detail").strip_prefix("http://")?.strip_suffix("/metrics")?.to_owned();
-        Some(address)
-    };
-    let address = agent.log().wait_for("the metrics' listener", find).await;
+    let address = metrics_address(&agent).await;
     let socket = UnixDatagram::unbound().expect("a socket");
     for message in [&b"<13>app: good"[..], b"in no form at all", b"<13>app: no \xff text"] {
         socket.send_to(message, agent.unix()).expect("a datagram sent");
@@ -241,8 +250,7 @@ async fn losses_are_in_the_metrics_on_loopback_and_in_operation_records_once() {
     stage.fake.wait_for_rows(stage.id(0), "Syslog", 3).await;
     let drained = stage.home.command(&["drain"]).await;
     assert_eq!(drained.exit, 0, "{drained:?}");
-    let answer = get(&address, "GET /metrics").await;
-    let metrics = Metrics::parse(answer.text());
+    let metrics = metrics_of(&agent).await;
     let source = [("source", "syslog.local")];
     assert_eq!(metrics.value("agent_lite_collected_records_total", &source), 3.0);
     // Operation has the start, and may have the losses already.

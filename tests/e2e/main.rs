@@ -25,6 +25,7 @@ mod api;
 mod balancers;
 mod certificates;
 mod control_socket;
+mod dashboards;
 mod dns_outage;
 mod drain;
 mod exhaustion;

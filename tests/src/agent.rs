@@ -113,6 +113,16 @@ impl AgentHome {
         self.run(program(), arguments, input).await
     }
 
+    /// Starts a command that does not end by itself, and follows what it shows. It is killed when the child is
+    /// dropped.
+    pub fn start(&self, arguments: &[&str]) -> (Child, Log) {
+        let mut child =
+            self.prepare(program(), arguments).stdin(Stdio::null()).spawn().expect("the agent starts");
+        let log = Log::default();
+        tokio::spawn(log.clone().follow(child.stdout.take().expect("a piped output")));
+        (child, log)
+    }
+
     async fn run(&self, program: &Path, arguments: &[&str], input: &[u8]) -> Outcome {
         let mut child =
             self.prepare(program, arguments).stdin(Stdio::piped()).spawn().expect("the agent starts");

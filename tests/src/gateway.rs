@@ -10,7 +10,6 @@ use std::process::Output;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -19,15 +18,13 @@ use tokio::process::Child;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::patience::LOOK_AGAIN;
 use crate::patience::patiently;
 use crate::program;
 use crate::record::Log;
 use crate::record::Record;
 use crate::wire;
 use crate::wire::Answer;
-
-/// How often a condition is looked at that the gateway does not announce.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// A running gateway. Dropping it kills the process, and tells what it said when the test panics.
 pub struct Gateway {

@@ -2,7 +2,7 @@
 //!
 //! Fakes of the outside: [`azure`] (its services: [`family`]), which takes everything, for the gateway;
 //! [`workspace`], which is as strict as the real services, for the agent; [`origin`], [`dns`]. Callers:
-//! [`client`], [`curl`]. Between: [`haproxy`], and as relays [`tinyproxy`] and [`scripted`]. The programs
+//! [`client`], [`curl`], [`prometheus`]. Between: [`haproxy`], and as relays [`tinyproxy`] and [`scripted`]. The programs
 //! under test: [`gateway`], with its [`config`] and its [`metrics`], and [`agent`]; their [`record`]s and
 //! [`text_line`]s, and the [`journal`] that takes them. Props: [`pki`], [`authority`],
 //! [`hello`], [`users`], [`proxy_header`], [`content`], [`wire`], [`patience`], [`installed`], [`process`].
@@ -30,6 +30,7 @@ pub mod patience;
 pub mod pki;
 pub mod process;
 mod program;
+pub mod prometheus;
 pub mod proxy_header;
 pub mod record;
 pub mod scripted;

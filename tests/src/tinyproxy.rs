@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -10,10 +9,8 @@ use tokio::process::Child;
 use tokio::process::Command;
 
 use crate::installed;
+use crate::patience::LOOK_AGAIN;
 use crate::patience::patiently;
-
-/// How often a condition is looked at that tinyproxy does not announce.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A running tinyproxy, which is killed when it is dropped.
 pub struct Tinyproxy {

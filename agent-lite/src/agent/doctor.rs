@@ -19,6 +19,7 @@ use crate::transport::Outgoing;
 use crate::transport::WorkspaceEndpoints;
 use crate::transport::WorkspaceKey;
 use crate::upload::gateways::Gateways;
+use crate::upload::https;
 use crate::upload::https::Channels;
 use crate::upload::https::skew;
 use crate::upload::identity::IdentityFolder;
@@ -29,6 +30,8 @@ use crate::upload::topology::TopologyParts;
 
 /// How long one leg may take.
 const LONGEST_LEG: Duration = Duration::from_secs(30);
+/// How long the end of a tunnel may take that was opened for a look only.
+const LONGEST_PARTING: Duration = Duration::from_secs(5);
 
 /// What a leg came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,13 +81,14 @@ impl Walk<'_> {
                 let leg = format!("workspace {name}: gateway {proxy}: CONNECT {host}");
                 let tunnel = self.gateways.tunnel_through(at, host, LONGEST_LEG).await;
                 reached |= tunnel.is_ok();
-                tell(
-                    &leg,
-                    match tunnel {
-                        Ok(_) => Finding::Good("TCP, TLS where it is asked for, and the tunnel".to_owned()),
-                        Err(error) => Finding::Bad(format!("{error}; {}", error.what_to_change())),
-                    },
-                );
+                let finding = match tunnel {
+                    Ok(tunnel) => {
+                        https::part(tunnel, host, self.roots, LONGEST_PARTING).await;
+                        Finding::Good("TCP, TLS where it is asked for, and the tunnel".to_owned())
+                    }
+                    Err(error) => Finding::Bad(format!("{error}; {}", error.what_to_change())),
+                };
+                tell(&leg, finding);
             }
             let leg = format!("workspace {name}: {}", host.name());
             match reached {

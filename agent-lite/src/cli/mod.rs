@@ -48,6 +48,10 @@ enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+        /// Again and again, every two seconds or as often as this says
+        #[arg(long, value_name = "EVERY", num_args = 0..=1, default_missing_value = "2s",
+              value_parser = humantime::parse_duration, conflicts_with = "json")]
+        watch: Option<std::time::Duration>,
     },
     /// Walk every leg to every workspace and say what to change where one fails
     Doctor,
@@ -79,7 +83,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Run => with_config(&file, |config, machine| run::run(&file, config, machine)),
         Command::Onboard(what) => onboard::onboard(&file, &what),
         Command::Check => with_config(&file, |config, _| check::check(&config)),
-        Command::Status { json } => with_config(&file, |config, _| status::status(&config, json)),
+        Command::Status { json, watch } => with_config(&file, |config, _| match watch {
+            Some(every) => status::watch(&config, every),
+            None => status::status(&config, json),
+        }),
         Command::Doctor => with_config(&file, |config, machine| doctor::doctor(&config, &machine)),
         Command::Tail { json, source, count } => {
             with_config(&file, |config, _| tail::tail(&config, json, source.as_deref(), count))

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::ClientConfig;
 
+pub use self::connection::part;
 pub use self::error::SendError;
 pub use self::error::SendPhase;
 use crate::transport::ClientCertificate;

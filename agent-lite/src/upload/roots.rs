@@ -3,19 +3,16 @@
 //! Gateways and Azure have roots of their own: a company's authority that signs the gateway's certificate
 //! must not be able to sign for Azure, too, unless the operator says so.
 
-#[cfg(test)]
-mod tests;
 mod trouble;
 mod verifier;
 
 use std::fmt;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use common::roots;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::client::VerifierBuilderError;
 use tokio_rustls::rustls::client::WebPkiServerVerifier;
@@ -23,8 +20,6 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use tokio_rustls::rustls::pki_types::pem;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 pub use self::trouble::TlsTrouble;
 pub(in crate::upload) use self::trouble::shown;
@@ -52,33 +47,9 @@ pub struct ClientPair {
 /// Why there are no usable roots.
 #[derive(Debug, thiserror::Error)]
 pub enum RootsError {
-    /// A file that cannot be read or is no PEM.
-    #[error("{}: {error}; it must be a PEM file with certificates of authorities", file.display())]
-    File {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        error: pem::Error,
-    },
-    /// A file without a certificate.
-    #[error("{}: there is no certificate in it; it must be a PEM file with certificates of authorities", file.display())]
-    Empty {
-        /// The file.
-        file: PathBuf,
-    },
-    /// A certificate that no authority can have.
-    #[error("{}: {error}; take out the certificate that is not an authority's", file.display())]
-    Unusable {
-        /// The file.
-        file: PathBuf,
-        /// What rustls says.
-        error: rustls::Error,
-    },
-    /// No authorities in the usual places of the system.
-    #[error(
-        "the system has no certificates of authorities; install its package ca-certificates, or name a PEM file"
-    )]
-    NoSystemRoots,
+    /// They cannot be read.
+    #[error(transparent)]
+    Load(#[from] roots::RootsError),
     /// The roots cannot be used.
     #[error("the certificates of authorities cannot be used: {0}")]
     Verifier(#[from] VerifierBuilderError),
@@ -87,10 +58,7 @@ pub enum RootsError {
 impl Roots {
     /// Reads the authorities of a PEM file, or else those of the system, once.
     pub fn load(file: Option<&Path>) -> Result<Self, RootsError> {
-        let store = match file {
-            Some(file) => roots_of(file)?,
-            None => system_roots()?,
-        };
+        let store = roots::load(file)?;
         let (provider, count) = (Arc::new(ring::default_provider()), store.len());
         let verifier =
             WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone()).build()?;
@@ -117,29 +85,5 @@ impl Roots {
 impl fmt::Debug for Roots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Roots({})", self.count)
-    }
-}
-
-fn roots_of(file: &Path) -> Result<RootCertStore, RootsError> {
-    let certificates = CertificateDer::pem_file_iter(file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| RootsError::File { file: file.to_owned(), error })?;
-    if certificates.is_empty() {
-        return Err(RootsError::Empty { file: file.to_owned() });
-    }
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates {
-        roots.add(certificate).map_err(|error| RootsError::Unusable { file: file.to_owned(), error })?;
-    }
-    Ok(roots)
-}
-
-/// Old systems carry authorities that rustls cannot read: those are left out.
-fn system_roots() -> Result<RootCertStore, RootsError> {
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    match added {
-        0 => Err(RootsError::NoSystemRoots),
-        _ => Ok(roots),
     }
 }

@@ -11,7 +11,6 @@ mod direct;
 mod idle;
 mod kill;
 mod load;
-mod machine;
 mod messages;
 mod outage;
 mod peers;
@@ -22,13 +21,14 @@ mod sink;
 mod stage;
 mod start;
 mod throttle;
-mod usage;
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use benches::machine;
+use benches::usage;
 use clap::Parser;
 use clap::Subcommand;
 

@@ -1,12 +1,12 @@
 //! What every scenario begins with: a fake Azure, a gateway before it, and an agent's folder.
 
 use std::net::SocketAddr;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
+pub(crate) use benches::free_address;
 use end_to_end::agent::Agent;
 use end_to_end::agent::AgentHome;
 use end_to_end::config::Config;
@@ -238,10 +238,4 @@ pub(crate) async fn until<T>(
         }
         tokio::time::sleep(look).await;
     }
-}
-
-/// Returns an address that was free a moment ago, so that a program finds it again after a restart.
-pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("a bound address")
 }

@@ -99,7 +99,8 @@ pub(super) fn run(config: Config, before: Baseline, what: &Arguments) -> anyhow:
     let openings = Openings::of(&config);
     let sandbox = config.sandbox.then(|| sandbox::close(&openings));
     let in_force = sandbox.as_ref().and_then(|closed| closed.as_ref().ok()).copied();
-    let writer = log::start(config.log.level, output);
+    let writer =
+        log::start(config.log.level, output).context("cannot start the thread that writes records")?;
     say(sandbox);
     prepared.notes.iter().for_each(|note| info!(event_id = events::INFORMATION.0, "{note}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;

@@ -129,7 +129,7 @@ pub(super) fn set_password(name: &str, file: &Path, password: &Secret) -> anyhow
     let text = if original.text == NOBODY { "" } else { original.text.as_str() };
     let before = text.lines().count();
     let mut lines = without(text, name);
-    lines.push(format!("{name}:{}", hash.to_text()));
+    lines.push(format!("{name}:{}", hash.text()));
     original.replace(&whole(&lines))?;
     let done = if lines.len() > before { "added" } else { "has a new password now" };
     eprintln!("{name}: {done} ({}); {RELOAD}", file.display());

@@ -16,6 +16,8 @@ use crate::listen::tls::Deadline;
 use crate::listen::tls::Expiring;
 use crate::listen::tls::Identity;
 use crate::listen::tls::Refreshed;
+use crate::observe::metrics::Bounds;
+use crate::observe::metrics::RunsOut;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -36,13 +38,16 @@ pub(super) async fn keep_fresh(reloader: Arc<Reloader>) {
             _ = look.tick() => {}
             _ = remind.tick() => named.clear(),
         }
+        let mut deadlines = Vec::new();
         for identity in reloader.identities() {
             look_at(&identity).await;
-            for deadline in identity.deadlines().into_iter().filter(is_near) {
-                if !named.contains(&deadline) {
-                    warn_of(&deadline);
-                    named.push(deadline);
-                }
+            deadlines.extend(identity.deadlines());
+        }
+        measure(reloader.bounds(), &deadlines);
+        for deadline in deadlines.into_iter().filter(is_near) {
+            if !named.contains(&deadline) {
+                warn_of(&deadline);
+                named.push(deadline);
             }
         }
     }
@@ -59,6 +64,22 @@ pub(super) async fn look_at(identity: &Arc<Identity>) {
         }
         // A task is cancelled when the runtime ends.
         Ok(Refreshed::Unchanged) | Err(_) => {}
+    }
+}
+
+fn measure(bounds: &Bounds, deadlines: &[Deadline]) {
+    for what in RunsOut::ALL {
+        let first =
+            deadlines.iter().filter(|deadline| runs_out(deadline) == what).map(|deadline| deadline.at).min();
+        bounds.runs_out(what, first);
+    }
+}
+
+fn runs_out(deadline: &Deadline) -> RunsOut {
+    match deadline.what {
+        Expiring::Certificate => RunsOut::Certificate,
+        Expiring::Authority => RunsOut::ClientAuthority,
+        Expiring::RevocationList => RunsOut::RevocationList,
     }
 }
 

@@ -47,6 +47,7 @@ use crate::config::Files;
 use crate::config::USUAL_PLACE;
 use crate::connect::Stations;
 use crate::listen::tls::Identity;
+use crate::observe::metrics::Bounds;
 use crate::observe::metrics::ReloadResult;
 use crate::observe::situation::ReloadState;
 use crate::policy::passwords::Verified;
@@ -242,6 +243,7 @@ impl Reloader {
         let Candidate { config, parts, speaks, own, .. } = candidate;
         let (most, limits) = connections(&config);
         self.stations.situation.bound(bounds(&config, most));
+        self.stations.metrics.bounds.limits(most, limits.tunnels);
         self.stations.limits.change(limits);
         self.stations.gate.set(config.surge);
         self.stations.readiness.set(config.readiness.clone(), config.canaries.clone());
@@ -254,6 +256,11 @@ impl Reloader {
         report_mode(&config, &self.stations.metrics);
         let live = self.stations.live.load();
         self.stations.fleet.keep_users(|name| live.policy.accounts.is_name(name));
+    }
+
+    /// Returns the metrics of what runs out.
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.stations.metrics.bounds
     }
 
     fn is_watching(&self) -> bool {

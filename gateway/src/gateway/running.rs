@@ -285,7 +285,7 @@ impl Running {
         self.admin_closes.cancel();
         self.conversations.close();
         let _ = timeout(LAST, self.conversations.wait()).await;
-        log::tell_suppressed(&self.gateway.stations.repeats);
+        log::tell_unwritten(&self.gateway.stations.repeats);
         match self.successor {
             Some(successor) => info!(event_id = events::STOPPED.0, cut, successor, "stopped"),
             None => info!(event_id = events::STOPPED.0, cut, "stopped"),

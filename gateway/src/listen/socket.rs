@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 use std::time::Instant;
 
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
@@ -33,7 +34,15 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(without_delay(socket.listen(BACKLOG)?))
+}
+
+/// Has the connections of a listening socket send small writes at once: Linux hands the option down to each, so
+/// that none has to be asked for it.
+pub fn without_delay(listener: TcpListener) -> TcpListener {
+    // Latency only: without it everything still arrives.
+    let _ = SockRef::from(&listener).set_tcp_nodelay(true);
+    listener
 }
 
 /// Says what to change when an address cannot be bound; begins with `; `, or is empty.
@@ -55,11 +64,7 @@ pub fn mend(address: SocketAddr, error: &io::Error) -> String {
 pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                // Latency only: without it everything still arrives.
-                let _ = stream.set_nodelay(true);
-                return (stream, peer);
-            }
+            Ok(accepted) => return accepted,
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 say_paused(&format!("{error}; raise the open files limit (ulimit -n, LimitNOFILE)"));
@@ -97,6 +102,20 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn connections_send_small_writes_at_once_because_their_listener_does() {
+        let inherited = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        inherited.set_nonblocking(true).expect("a socket option");
+        let inherited = without_delay(TcpListener::from_std(inherited).expect("a listener"));
+        let bound = bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+        for listener in [inherited, bound] {
+            let _client =
+                std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connects");
+            let (stream, _) = accept(&listener).await;
+            assert_eq!(stream.nodelay().ok(), Some(true));
+        }
+    }
 
     #[test]
     fn an_address_that_cannot_be_bound_comes_with_what_to_change() {

@@ -2,43 +2,48 @@
 //! the runtime.
 //!
 //! ```text
-//! event -> repeats: is it written? -> entry: its fields, cut -> form: one line or one datagram -> queue -> thread
+//! event -> entry: its fields, cut -> repeats: is it written? -> form: one line or one datagram -> queue -> thread
 //! ```
 //!
-//! A full queue drops records and counts them, as does a journal that takes none; the count is a metric.
+//! A full queue drops records and counts them, as does a journal that takes none; the count is a metric, and told
+//! in a record once there is room again.
 
 mod entry;
+mod form;
 mod journal;
 mod layer;
+mod queue;
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use tracing::level_filters::LevelFilter;
 use tracing::warn;
-use tracing_appender::non_blocking::ErrorCounter;
-use tracing_appender::non_blocking::NonBlockingBuilder;
-use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use self::entry::Form;
+use self::form::Form;
 use self::journal::Journal;
 use self::layer::Records;
-pub use self::layer::tell_suppressed;
+use self::layer::tell_repeats;
+pub use self::queue::LONGEST_QUEUE;
+pub use self::queue::MOST_WAITING;
+use self::queue::Queue;
+use self::queue::Unit;
+use self::queue::Writing;
 use crate::events;
 use crate::events::Log;
 use crate::events::LogFormat;
 use crate::events::LogLevel;
-
-/// Most records that wait to be written.
-pub const LONGEST_QUEUE: usize = 65_536;
+use crate::observe::repeats::Repeats;
 
 /// An opened place for records. [`open`] makes one before the sandbox closes.
 pub struct Output {
@@ -51,21 +56,38 @@ pub struct Output {
 /// The writer's end of the queue. What is queued is written when this is dropped.
 pub struct Writer {
     dropped: Dropped,
-    _guard: WorkerGuard,
+    _guard: Writing,
 }
 
 /// Counts the records that were dropped: the queue was full, or the journal took none.
 #[derive(Clone)]
 pub struct Dropped {
-    queue: ErrorCounter,
+    queue: Queue,
     unsent: Arc<AtomicU64>,
 }
 
 impl Dropped {
     /// Returns how many there are.
     pub fn total(&self) -> u64 {
-        let queue = u64::try_from(self.queue.dropped_lines()).unwrap_or(u64::MAX);
-        queue.saturating_add(self.unsent.load(Ordering::Relaxed))
+        self.queue.dropped().saturating_add(self.unsent.load(Ordering::Relaxed))
+    }
+}
+
+/// What is dropped by this process, and how much of it was told.
+static DROPPED: OnceLock<(Dropped, AtomicU64)> = OnceLock::new();
+
+/// Tells what was not written and not told yet: records that were too many alike, and those that were dropped.
+/// Called every now and then.
+pub fn tell_unwritten(repeats: &Repeats) {
+    tell_repeats(repeats);
+    let Some((dropped, told)) = DROPPED.get() else { return };
+    let total = dropped.total();
+    if let new @ 1.. = total.saturating_sub(told.swap(total, Ordering::Relaxed)) {
+        warn!(
+            event_id = events::REPEATS.0,
+            dropped = new,
+            "records were not written: nobody took them as fast as they came; look at what reads them"
+        );
     }
 }
 
@@ -98,14 +120,16 @@ pub fn open(log: &Log) -> Output {
 }
 
 /// Sends all records of this process to an opened place. Called once, first thing behind the sandbox.
-pub fn start(level: LogLevel, output: Output) -> Writer {
+pub fn start(level: LogLevel, output: Output) -> io::Result<Writer> {
     let unsent = Arc::default();
-    let queue = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LONGEST_QUEUE);
     let (out, guard) = match output.journal {
-        Some(journal) => queue.finish(journal.counting(Arc::clone(&unsent))),
-        None => queue.finish(io::stdout()),
+        Some(journal) => Queue::start(journal.counting(Arc::clone(&unsent)), Unit::Record)?,
+        // Not the library's standard output: it writes line by line.
+        None => Queue::start(File::from(io::stdout().as_fd().try_clone_to_owned()?), Unit::Lines)?,
     };
-    let dropped = Dropped { queue: out.error_counter(), unsent };
+    let dropped = Dropped { queue: out.clone(), unsent };
+    // Set once: there is one writer.
+    let _ = DROPPED.set((dropped.clone(), AtomicU64::new(0)));
     let (ours, others) = match level {
         LogLevel::Error => (LevelFilter::ERROR, LevelFilter::ERROR),
         LogLevel::Warn => (LevelFilter::WARN, LevelFilter::ERROR),
@@ -121,7 +145,7 @@ pub fn start(level: LogLevel, output: Output) -> Writer {
             "records go to standard output: the journal cannot be written to ({missing}); mend `[log] journal_socket`"
         );
     }
-    Writer { dropped, _guard: guard }
+    Ok(Writer { dropped, _guard: guard })
 }
 
 /// Says whether standard output or standard error is a stream of the journal: systemd tells device and
@@ -138,7 +162,6 @@ fn is_stream(stream: &str, output: impl AsFd) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::File;
 
     #[test]
     fn only_the_very_stream_that_systemd_names_counts_as_the_journal() {

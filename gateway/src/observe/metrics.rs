@@ -1,12 +1,13 @@
 //! Metrics. Every series exists from the start: labels come from the tables, never from a peer.
 
 mod admin;
+mod bounds;
 mod canaries;
 mod fleet;
 mod reloads;
 mod surge;
+mod usage;
 
-use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,11 +28,14 @@ use prometheus::TextEncoder;
 
 use self::admin::Admin;
 pub use self::admin::AdminRefusal;
+pub use self::bounds::Bounds;
+pub use self::bounds::RunsOut;
 use self::canaries::Canaries;
 pub(super) use self::fleet::FleetMetrics;
 pub use self::reloads::ReloadResult;
 use self::reloads::Reloads;
 use self::surge::Surge;
+pub use self::usage::Usage;
 use super::access::Traffic;
 use super::log::Dropped;
 use crate::ending::Ending;
@@ -62,7 +66,7 @@ impl PasswordResult {
     }
 }
 
-/// The gateway's metrics.
+/// The gateway's metrics. What every tunnel counts is at hand, without looking a label up.
 pub struct Metrics {
     registry: Registry,
     connections: IntGauge,
@@ -70,17 +74,21 @@ pub struct Metrics {
     errors: IntCounter,
     rejections: IntCounter,
     tunnels: IntGauge,
-    connects: IntCounterVec,
+    carried: IntCounter,
+    refused: IntCounter,
     refusals: IntCounterVec,
     would_refuse: IntCounterVec,
     reporting: IntGauge,
-    endings: IntCounterVec,
-    bytes: IntCounterVec,
+    endings: Vec<(Ending, IntCounter)>,
+    up: IntCounter,
+    down: IntCounter,
     setup: Histogram,
-    passwords: IntCounterVec,
+    passwords: Vec<(PasswordResult, IntCounter)>,
     dropped: IntCounter,
     reloads: Reloads,
     present: Mutex<HashMap<IpAddr, u32>>,
+    /// Those of the limits and of what runs out.
+    pub bounds: Bounds,
     /// Those of the canaries.
     pub canaries: Canaries,
     /// Those of the admission to set-ups.
@@ -103,6 +111,30 @@ impl Metrics {
                 }
                 Ok::<_, prometheus::Error>(made)
             };
+        let connects = counters(
+            "la_gateway_connects_total",
+            "Requests by verdict.",
+            "verdict",
+            &mut ["carried", "refused"].into_iter(),
+        )?;
+        let endings = counters(
+            "la_gateway_tunnel_endings_total",
+            "Ended tunnels by reason.",
+            "reason",
+            &mut Ending::ALL.into_iter().map(|ending| ending.row().reason),
+        )?;
+        let bytes = counters(
+            "la_gateway_tunnel_bytes_total",
+            "Bytes carried by ended tunnels: up from clients, down to them.",
+            "direction",
+            &mut ["up", "down"].into_iter(),
+        )?;
+        let passwords = counters(
+            "la_gateway_password_checks_total",
+            "Password checks by result.",
+            "result",
+            &mut PasswordResult::ALL.into_iter().map(PasswordResult::label),
+        )?;
         let build = registered(
             &registry,
             IntGaugeVec::new(
@@ -127,12 +159,8 @@ impl Metrics {
                 "Requests and tunnels refused by policy or as wrong.",
             )?,
             tunnels: gauge("la_gateway_tunnels_active", "Tunnels open now.")?,
-            connects: counters(
-                "la_gateway_connects_total",
-                "Requests by verdict.",
-                "verdict",
-                &mut ["carried", "refused"].into_iter(),
-            )?,
+            carried: connects.with_label_values(&["carried"]),
+            refused: connects.with_label_values(&["refused"]),
             refusals: counters(
                 "la_gateway_refusals_total",
                 "Refused requests by reason.",
@@ -150,31 +178,22 @@ impl Metrics {
                 )?,
             )?,
             reporting: gauge("la_gateway_roles_in_report_mode", "Roles in report mode.")?,
-            endings: counters(
-                "la_gateway_tunnel_endings_total",
-                "Ended tunnels by reason.",
-                "reason",
-                &mut Ending::ALL.into_iter().map(|ending| ending.row().reason),
-            )?,
-            bytes: counters(
-                "la_gateway_tunnel_bytes_total",
-                "Bytes carried by ended tunnels: up from clients, down to them.",
-                "direction",
-                &mut ["up", "down"].into_iter(),
-            )?,
+            endings: Ending::ALL
+                .map(|ending| (ending, endings.with_label_values(&[ending.row().reason])))
+                .into(),
+            up: bytes.with_label_values(&["up"]),
+            down: bytes.with_label_values(&["down"]),
             setup: registered(&registry, Histogram::with_opts(setup.buckets(buckets))?)?,
-            passwords: counters(
-                "la_gateway_password_checks_total",
-                "Password checks by result.",
-                "result",
-                &mut PasswordResult::ALL.into_iter().map(PasswordResult::label),
-            )?,
+            passwords: PasswordResult::ALL
+                .map(|result| (result, passwords.with_label_values(&[result.label()])))
+                .into(),
             dropped: counter(
                 "la_gateway_log_records_dropped_total",
                 "Records dropped because the queue was full, or the journal took none.",
             )?,
             reloads: Reloads::new(&registry)?,
             present: Mutex::default(),
+            bounds: Bounds::new(&registry)?,
             canaries: Canaries::new(&registry)?,
             surge: Surge::new(&registry)?,
             admin: Admin::new(&registry)?,
@@ -193,18 +212,17 @@ impl Metrics {
 
     /// Counts a tunnel that begins now.
     pub fn tunnel_begins(&self, setup: Duration) {
-        self.connects.with_label_values(&["carried"]).inc();
+        self.carried.inc();
         self.tunnels.inc();
         self.setup.observe(setup.as_secs_f64());
     }
 
     /// Counts a tunnel that has ended.
     pub fn tunnel_ends(&self, ending: Ending, traffic: Traffic) {
-        let row = ending.row();
         self.tunnels.dec();
-        self.endings.with_label_values(&[row.reason]).inc();
-        self.bytes.with_label_values(&["up"]).inc_by(traffic.up);
-        self.bytes.with_label_values(&["down"]).inc_by(traffic.down);
+        count(&self.endings, ending);
+        self.up.inc_by(traffic.up);
+        self.down.inc_by(traffic.down);
         match ending {
             Ending::Finished | Ending::Idle | Ending::ClientReset => {}
             Ending::OriginReset
@@ -226,7 +244,7 @@ impl Metrics {
     /// Counts a refused request.
     pub fn refused(&self, refusal: &Refusal) {
         let row = refusal.row();
-        self.connects.with_label_values(&["refused"]).inc();
+        self.refused.inc();
         self.refusals.with_label_values(&[row.reason]).inc();
         match row.fault {
             Fault::Network | Fault::Gateway => self.errors.inc(),
@@ -253,37 +271,12 @@ impl Metrics {
 
     /// Counts a password check.
     pub fn password(&self, result: PasswordResult) {
-        self.passwords.with_label_values(&[result.label()]).inc();
+        count(&self.passwords, result);
     }
 
     /// Counts a reload, and how many parts of what is written wait for a hand-over or a restart.
     pub fn reload(&self, result: ReloadResult, waiting: usize) {
         self.reloads.count(result, waiting);
-    }
-
-    /// Returns how many connections, tunnels and set-ups there are now.
-    pub fn usage(&self) -> Usage {
-        let number = |gauge: &IntGauge| u64::try_from(gauge.get()).unwrap_or_default();
-        let (setups, setups_waiting) = self.surge.now();
-        Usage {
-            connections: number(&self.connections),
-            addresses: number(&self.clients),
-            tunnels: number(&self.tunnels),
-            setups,
-            setups_waiting,
-        }
-    }
-
-    /// Returns how many tunnels have begun.
-    pub fn carried(&self) -> u64 {
-        self.connects.with_label_values(&["carried"]).get()
-    }
-
-    /// Returns how many requests were refused, by reason; those of which there are any.
-    pub fn refusals(&self) -> BTreeMap<&'static str, u64> {
-        let reasons = Refusal::every().map(|refusal| refusal.row().reason);
-        let counted = reasons.map(|reason| (reason, self.refusals.with_label_values(&[reason]).get()));
-        counted.filter(|(_, count)| *count > 0).collect()
     }
 
     /// Returns all metrics in Prometheus' text format.
@@ -293,21 +286,6 @@ impl Metrics {
         }
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
-}
-
-/// What is open now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// Client connections.
-    pub connections: u64,
-    /// Client addresses with one.
-    pub addresses: u64,
-    /// Tunnels.
-    pub tunnels: u64,
-    /// Set-ups in progress.
-    pub setups: u64,
-    /// Requests that wait for theirs.
-    pub setups_waiting: u64,
 }
 
 /// A connection that is being counted.
@@ -328,6 +306,10 @@ impl Drop for Present {
         }
         self.metrics.clients.set(i64::try_from(present.len()).unwrap_or(i64::MAX));
     }
+}
+
+fn count<L: PartialEq>(counters: &[(L, IntCounter)], label: L) {
+    counters.iter().filter(|(own, _)| *own == label).for_each(|(_, counter)| counter.inc());
 }
 
 fn registered<C: prometheus::core::Collector + Clone + 'static>(

@@ -80,7 +80,7 @@ impl<'a> Fields<'a> {
         }
         let mut extensions = Fields::new(self.vector16()?);
         self.finish()?;
-        let mut seen = Seen([0; 1024]);
+        let mut seen = Seen::new();
         while !extensions.is_empty() {
             let kind = extensions.number16()?;
             let content = extensions.vector16()?;
@@ -95,20 +95,58 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// One bit for each extension type, so that thousands of extensions cost no more than their bytes.
-struct Seen([u64; 1024]);
+/// Most extension types that are compared one by one: more than usual hellos have.
+const FEW: usize = 24;
+
+/// The extension types so far. Few are compared one by one; beyond that there is one bit for each type, so that
+/// thousands of extensions cost no more than their bytes.
+struct Seen {
+    few: [u16; FEW],
+    number: usize,
+    many: Option<Box<[u64; 1024]>>,
+}
 
 impl Seen {
+    fn new() -> Self {
+        Self { few: [0; FEW], number: 0, many: None }
+    }
+
     fn before(&mut self, kind: u16) -> bool {
-        let mask = 1 << (kind % 64);
-        match self.0.get_mut(usize::from(kind / 64)) {
-            Some(word) => {
-                let before = *word & mask != 0;
-                *word |= mask;
-                before
-            }
-            None => false,
+        if let Some(many) = &mut self.many {
+            return mark(many, kind);
         }
+        let few = self.few;
+        let few = few.get(..self.number).unwrap_or_default();
+        if few.contains(&kind) {
+            return true;
+        }
+        match self.few.get_mut(self.number) {
+            Some(free) => {
+                *free = kind;
+                self.number += 1;
+                false
+            }
+            None => {
+                let mut many = Box::new([0; 1024]);
+                for kind in few {
+                    mark(&mut many, *kind);
+                }
+                mark(self.many.insert(many), kind)
+            }
+        }
+    }
+}
+
+/// Marks a type, and says whether it was marked before.
+fn mark(many: &mut [u64; 1024], kind: u16) -> bool {
+    let mask = 1 << (kind % 64);
+    match many.get_mut(usize::from(kind / 64)) {
+        Some(word) => {
+            let before = *word & mask != 0;
+            *word |= mask;
+            before
+        }
+        None => false,
     }
 }
 
@@ -158,6 +196,14 @@ mod tests {
             assert!(extensions(&forge::vector16(&[&one[..], &between].concat())).is_ok(), "{kind}");
             let block = forge::vector16(&[&one[..], &between, &one].concat());
             assert_eq!(extensions(&block), twice, "{kind}");
+            for others in [FEW - 1, FEW, FEW + 1, 3 * FEW] {
+                let others: Vec<u8> =
+                    (0x1000..).take(others).flat_map(|kind| forge::extension(kind, b"")).collect();
+                let unlike = forge::vector16(&[&one[..], &others].concat());
+                assert!(extensions(&unlike).is_ok(), "{kind}");
+                let block = forge::vector16(&[&one[..], &others, &one].concat());
+                assert_eq!(extensions(&block), twice, "{kind}");
+            }
         }
         let many: Vec<u8> = (0..16_000).flat_map(|kind| forge::extension(kind, b"")).collect();
         assert!(extensions(&forge::vector16(&many)).is_ok());

@@ -39,12 +39,16 @@ pub const LONGEST_BCRYPT: usize = 72;
 
 /// A stored password hash: argon2id or bcrypt. It cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
-pub struct StoredHash(Kind);
+pub struct StoredHash {
+    kind: Kind,
+    /// As it stands in the users file: each request needs it, and writing it anew costs more than a digest.
+    text: Arc<str>,
+}
 
 #[derive(Clone, PartialEq, Eq)]
 enum Kind {
     Argon2id(Arc<phc::PasswordHash>),
-    Bcrypt(Arc<str>),
+    Bcrypt,
 }
 
 impl StoredHash {
@@ -52,27 +56,28 @@ impl StoredHash {
     pub fn of(password: &Secret) -> Result<Self, HashError> {
         let hash =
             Argon2::default().hash_password(password.expose().as_bytes()).map_err(|_| HashError::Cost)?;
-        Ok(Self(Kind::Argon2id(Arc::new(hash))))
+        Ok(Self::argon2id(hash))
+    }
+
+    fn argon2id(hash: phc::PasswordHash) -> Self {
+        Self { text: hash.to_string().into(), kind: Kind::Argon2id(Arc::new(hash)) }
     }
 
     /// Says whether the password is the one that was hashed. Slow on purpose: call it off the runtime.
     pub fn verify(&self, password: &Secret) -> bool {
         let password = password.expose().as_bytes();
-        match &self.0 {
+        match &self.kind {
             Kind::Argon2id(hash) => Argon2::default().verify_password(password, &**hash).is_ok(),
             // A longer password is refused, not cut. The crate's own check refuses one of 72 bytes, too.
-            Kind::Bcrypt(hash) => {
-                password.len() <= LONGEST_BCRYPT && bcrypt::verify(password, hash).unwrap_or(false)
+            Kind::Bcrypt => {
+                password.len() <= LONGEST_BCRYPT && bcrypt::verify(password, &self.text).unwrap_or(false)
             }
         }
     }
 
     /// Returns the hash as it stands in the users file.
-    pub fn to_text(&self) -> String {
-        match &self.0 {
-            Kind::Argon2id(hash) => hash.to_string(),
-            Kind::Bcrypt(hash) => hash.to_string(),
-        }
+    pub fn text(&self) -> &str {
+        &self.text
     }
 }
 
@@ -107,7 +112,7 @@ impl FromStr for StoredHash {
         if ["$2y$", "$2b$", "$2a$"].iter().any(|prefix| text.starts_with(prefix)) {
             let parts: bcrypt::HashParts = text.parse().map_err(|_| HashError::NotAHash)?;
             return match parts.get_cost() {
-                4..=HIGHEST_BCRYPT => Ok(Self(Kind::Bcrypt(text.into()))),
+                4..=HIGHEST_BCRYPT => Ok(Self { kind: Kind::Bcrypt, text: text.into() }),
                 _ => Err(HashError::Cost),
             };
         }
@@ -122,7 +127,7 @@ impl FromStr for StoredHash {
         if dear || hash.hash.is_none() || hash.salt.is_none() {
             return Err(HashError::Cost);
         }
-        Ok(Self(Kind::Argon2id(Arc::new(hash))))
+        Ok(Self::argon2id(hash))
     }
 }
 
@@ -144,9 +149,9 @@ impl Verified {
 
     /// Returns the digest of credentials against a stored hash.
     pub fn digest(&self, hash: &StoredHash, credentials: &Credentials) -> Digest {
-        let stored = hash.to_text();
         let mut mac = Blake2sMac256::new(&self.key.into());
-        for part in [stored.as_bytes(), credentials.user.as_bytes(), credentials.password.expose().as_bytes()]
+        for part in
+            [hash.text().as_bytes(), credentials.user.as_bytes(), credentials.password.expose().as_bytes()]
         {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
@@ -190,7 +195,7 @@ mod tests {
     #[test]
     fn a_password_is_verified_against_its_own_hash_only() {
         let hash = StoredHash::of(&Secret::new("p@ss:wörd".to_owned())).expect("hashes");
-        let read: StoredHash = hash.to_text().parse().expect("reads back");
+        let read: StoredHash = hash.text().parse().expect("reads back");
         assert!(read.verify(&Secret::new("p@ss:wörd".to_owned())));
         assert!(!read.verify(&Secret::new("p@ss:word".to_owned())));
         assert_eq!(format!("{hash:?}"), "[hash]");

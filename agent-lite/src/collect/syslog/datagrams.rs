@@ -26,6 +26,7 @@ use nix::sys::socket::MultiHeaders;
 use nix::sys::socket::SockaddrLike;
 use nix::sys::socket::SockaddrStorage;
 use nix::sys::socket::recvmmsg;
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::task;
 use tokio::time;
@@ -36,8 +37,11 @@ use super::drops::Drops;
 use super::intake;
 use super::intake::Intake;
 use super::intake::Origin;
+use super::pacer::LINGER_LONGER;
+use super::pacer::LINGER_LONGEST;
 use super::pacer::Pace;
 use super::pacer::Pacer;
+use super::pacer::ROOM;
 use crate::counters::Loss;
 use crate::parse::syslog::End;
 
@@ -105,7 +109,11 @@ impl Peer for () {
 impl Datagram {
     fn pace(&self) -> Pace {
         match self {
-            Self::Udp(_) => Pace::Early,
+            // Linux says twice what the buffer holds (socket(7)).
+            Self::Udp(socket) => match SockRef::from(socket).recv_buffer_size() {
+                Ok(twice) if twice / 2 >= ROOM => Pace::Early(LINGER_LONGEST),
+                _ => Pace::Early(LINGER_LONGER),
+            },
             Self::Unix(_) => Pace::Never,
         }
     }

@@ -7,16 +7,21 @@ const WINDOW: Duration = Duration::from_millis(100);
 const PEAK: u64 = 200;
 /// How long it lets records gather then, so that a wake-up serves several: above [`PEAK`], and below it.
 const LINGER: Duration = Duration::from_millis(5);
-const LINGER_LONGER: Duration = Duration::from_millis(10);
+pub(super) const LINGER_LONGER: Duration = Duration::from_millis(10);
+/// Instead of [`LINGER_LONGER`] where the receive buffer has [`ROOM`]: half of the wake-ups, which are half of the work
+/// at 1,000 records a second.
+pub(super) const LINGER_LONGEST: Duration = Duration::from_millis(20);
+/// Bytes of a receive buffer that hold a burst of 20 ms at 40,000 records a second.
+pub(super) const ROOM: usize = 1024 * 1024;
 /// How long after the last busy moment memory is given back.
 const COOL: Duration = Duration::from_secs(1);
 
 /// From which rate on records may gather before they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
-    /// From 200 a second on. For datagrams of a network: what a killed agent has not read is lost in either case, and
-    /// the receive buffer holds a burst of these few milliseconds.
-    Early,
+    /// From 200 a second on, so long while it is fewer than 2,000. For datagrams of a network: what a killed agent has
+    /// not read is lost in either case, and the receive buffer holds a burst of these few milliseconds.
+    Early(Duration),
     /// From 2,000 a second on. Below it each record is read at once, and a killed agent loses one read at most.
     Late,
     /// Never. For a unix socket, which holds few datagrams (`net.unix.max_dgram_qlen`, often 10) while its senders
@@ -28,9 +33,17 @@ impl Pace {
     /// Records in one window from which on the source lingers.
     fn busy(self) -> u64 {
         match self {
-            Self::Early => 20,
+            Self::Early(_) => 20,
             Self::Late => 200,
             Self::Never => u64::MAX,
+        }
+    }
+
+    /// How long to linger below [`PEAK`].
+    fn linger(self) -> Duration {
+        match self {
+            Self::Early(linger) => linger,
+            Self::Late | Self::Never => LINGER,
         }
     }
 }
@@ -65,7 +78,7 @@ impl Pacer {
         if age >= WINDOW || in_window > self.pace.busy().min(PEAK).into() {
             self.busy = in_window > self.pace.busy().into();
             let rate = u128::from(self.records) * WINDOW.as_micros() / age.as_micros().max(1000);
-            self.linger = if rate > PEAK.into() { LINGER } else { LINGER_LONGER };
+            self.linger = if rate > PEAK.into() { LINGER } else { self.pace.linger() };
             (self.window, self.records) = (Some(now), 0);
         }
         if self.busy || in_window > PEAK.into() {
@@ -114,18 +127,22 @@ mod tests {
     #[test]
     fn it_lingers_above_its_rate_and_never_below() {
         for gap in [Duration::from_millis(1), Duration::from_millis(5), Duration::from_millis(20)] {
-            for (pace, below, above) in [(Pace::Late, 1_900, 10_000), (Pace::Early, 190, 1_000)] {
+            for (pace, below, above) in
+                [(Pace::Late, 1_900, 10_000), (Pace::Early(LINGER_LONGEST), 190, 1_000)]
+            {
                 assert_eq!(lingers(pace, below, gap).1, 0, "{gap:?}");
                 let (reads, lingers) = lingers(pace, above, gap);
                 assert!(lingers * 10 >= reads * 9 - 10, "{lingers} of {reads}, {gap:?}");
             }
         }
-        let mut early = Pacer::new(Pace::Early);
-        let (begin, gap) = (Instant::now(), Duration::from_millis(10));
-        let paces: Vec<_> = (0..30).map(|at| early.read(begin + gap * at, 10)).collect();
-        assert!(paces.iter().skip(3).all(|linger| *linger == Some(LINGER_LONGER)), "{paces:?}");
-        let paces: Vec<_> = (30..60).map(|at| early.read(begin + gap * at, 100)).collect();
-        assert!(paces.iter().skip(3).all(|linger| *linger == Some(LINGER)), "{paces:?}");
+        for longer in [LINGER_LONGER, LINGER_LONGEST] {
+            let mut early = Pacer::new(Pace::Early(longer));
+            let (begin, gap) = (Instant::now(), Duration::from_millis(10));
+            let paces: Vec<_> = (0..30).map(|at| early.read(begin + gap * at, 10)).collect();
+            assert!(paces.iter().skip(3).all(|linger| *linger == Some(longer)), "{paces:?}");
+            let paces: Vec<_> = (30..60).map(|at| early.read(begin + gap * at, 100)).collect();
+            assert!(paces.iter().skip(3).all(|linger| *linger == Some(LINGER)), "{paces:?}");
+        }
         assert_eq!(lingers(Pace::Never, 1_000_000, Duration::from_millis(1)).1, 0);
         assert_eq!(
             lingers(Pace::Late, 1_000, Duration::from_millis(300)).1,

@@ -15,6 +15,7 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::socket::MsgFlags;
 use nix::sys::socket::recv;
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -126,6 +127,9 @@ impl Source {
     }
 
     async fn admit(self: &Arc<Self>, stream: TcpStream, peer: IpAddr, connections: &mut JoinSet<()>) {
+        // However the agent ends, killed, too, its sender learns it at once: by a reset, so that its next write fails.
+        // After an ordinary end that write would succeed, and its messages be lost.
+        let _ = stream.set_zero_linger();
         let Ok(permit) = Arc::clone(&self.streams.permits).try_acquire_owned() else {
             self.streams.desk.lock().await.intake.lose(Loss::Connections, 1);
             if !self.streams.crowded.swap(true, Ordering::Relaxed) {
@@ -148,10 +152,16 @@ impl Connection<'_> {
     /// Reads until the peer ends, is silent for too long, or the source is stopped; then what is left.
     async fn serve(mut self, stream: TcpStream, stop: &CancellationToken) {
         if let Ok(stream) = self.serve_watched(stream, stop).await {
+            let mut last = Read::Some { full: true };
             for _ in 0..LAST_READS {
-                if !matches!(self.read(&stream, stop).await.0, Read::Some { full: true }) {
+                last = self.read(&stream, stop).await.0;
+                if !matches!(last, Read::Some { full: true }) {
                     break;
                 }
+            }
+            if matches!(last, Read::End) {
+                // Who has ended first has nothing to repeat, and may wait for an ordinary end.
+                let _ = SockRef::from(&stream).set_linger(None);
             }
         }
         let mut desk = self.streams.desk.lock().await;

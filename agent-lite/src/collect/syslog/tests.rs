@@ -1,3 +1,4 @@
+use std::io::ErrorKind;
 use std::io::Read;
 use std::io::Write;
 use std::net::Shutdown;
@@ -311,7 +312,19 @@ async fn what_is_there_when_the_source_stops_is_taken() {
     let mut rows = messages(&rows);
     rows.sort();
     assert_eq!(rows, ["by tcp", "by udp", "half"]);
-    assert_eq!(tcp.read(&mut [0]).unwrap_or(0), 0);
+    assert_eq!(tcp.read(&mut [0]).expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_sender_that_ends_first_sees_an_ordinary_end() {
+    let mut rig = Rig::run(|_| SyslogSettings { tcp: any_port(), ..nothing() });
+    let mut tcp = TcpStream::connect(tcp_of(&rig.bound(1).await)).unwrap();
+    tcp.write_all(b"<13>a: first\n<13>a: last").unwrap();
+    tcp.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(messages(&rig.rows(2).await), ["first", "last"]);
+    let ended = tokio::task::spawn_blocking(move || tcp.read(&mut [0]));
+    assert_eq!(time::timeout(PATIENCE, ended).await.unwrap().unwrap().unwrap(), 0);
+    rig.stop().await;
 }
 
 #[test]

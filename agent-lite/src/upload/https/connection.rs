@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
@@ -35,6 +37,7 @@ use crate::upload::https::IDLE;
 use crate::upload::https::SendError;
 use crate::upload::https::SendPhase;
 use crate::upload::https::coding::decoded;
+use crate::upload::roots::Roots;
 use crate::upload::roots::TlsTrouble;
 
 /// Most bytes of an answer's head, and of a request that wait to be written at once.
@@ -70,13 +73,8 @@ impl Connection {
     ) -> Result<Self, SendError> {
         let left = ends.saturating_duration_since(Instant::now());
         let tunnel = gateways.tunnel(origin, left).await?;
-        let trouble = |trouble| SendError::OriginTls { origin: origin.clone(), trouble };
-        let name = ServerName::try_from(origin.name().as_str().to_owned())
-            .map_err(|error| trouble(TlsTrouble::Handshake(error.to_string())))?;
-        let handshake = TlsConnector::from(tls.clone()).connect(name, tunnel);
-        let late = |_| SendError::Timeout { origin: origin.clone(), phase: SendPhase::Tls };
-        let secured = timeout_at(ends, handshake).await.map_err(late)?;
-        Self::begin(origin, secured.map_err(|error| trouble(TlsTrouble::of(&error)))?).await
+        let secured = secure(tunnel, origin, tls, ends).await?;
+        Self::begin(origin, secured).await
     }
 
     async fn begin(origin: &HostPort, stream: TlsStream<Tunnel>) -> Result<Self, SendError> {
@@ -173,6 +171,32 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Makes TLS of a tunnel.
+async fn secure(
+    tunnel: Tunnel,
+    origin: &HostPort,
+    tls: &Arc<ClientConfig>,
+    ends: Instant,
+) -> Result<TlsStream<Tunnel>, SendError> {
+    let trouble = |trouble| SendError::OriginTls { origin: origin.clone(), trouble };
+    let name = ServerName::try_from(origin.name().as_str().to_owned())
+        .map_err(|error| trouble(TlsTrouble::Handshake(error.to_string())))?;
+    let handshake = TlsConnector::from(tls.clone()).connect(name, tunnel);
+    let late = |_| SendError::Timeout { origin: origin.clone(), phase: SendPhase::Tls };
+    let secured = timeout_at(ends, handshake).await.map_err(late)?;
+    secured.map_err(|error| trouble(TlsTrouble::of(&error)))
+}
+
+/// Ends a tunnel that was opened for a look only, as a client of the origin does: a gateway reports one that never
+/// speaks TLS. What the origin answers is for others to judge.
+pub async fn part(tunnel: Tunnel, origin: &HostPort, roots: &Roots, limit: Duration) {
+    let Ok(tls) = roots.client(None) else { return };
+    let ends = Instant::now() + limit;
+    if let Ok(mut secured) = secure(tunnel, origin, &tls, ends).await {
+        let _ = timeout_at(ends, secured.shutdown()).await;
     }
 }
 

@@ -205,8 +205,7 @@ mod tests {
             loads.set(loads.get() + 1);
             std::fs::write(&file, "#".repeat(loads.get())).expect("written");
         };
-        let problems =
-            read_alike(|| Files::of(&file), load, &mut Stamps::default()).err().expect("a problem");
+        let problems = read_alike(|| Files::of(&file), load, &mut Stamps::default()).expect_err("a problem");
         assert!(problems[0].contains("change while they are read"), "{problems:?}");
         assert_eq!(loads.get(), usize::try_from(MOST_READS).expect("small"));
     }

@@ -2,7 +2,7 @@
 //! "Native Journal Protocol" describe it.
 //!
 //! An entry that is too large for a datagram would have to go by a sealed memfd. There is none: an entry
-//! is cut to [`super::entry::LARGEST_ENTRY`] bytes, which any socket takes.
+//! is cut to [`super::form::LARGEST_ENTRY`] bytes, which any socket takes.
 
 use std::io;
 use std::io::Write;
@@ -89,7 +89,7 @@ fn is_gone(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::LARGEST_ENTRY;
+    use super::super::form::LARGEST_ENTRY;
     use super::*;
 
     fn fake(path: &Path) -> UnixDatagram {

@@ -1,9 +1,9 @@
 //! The one way of every event of this process to its record, past the bound on repeats.
 
+use std::cell::Cell;
 use std::hash::DefaultHasher;
 use std::hash::Hash;
 use std::hash::Hasher;
-use std::io::Write;
 
 use tracing::Event;
 use tracing::Level;
@@ -12,12 +12,13 @@ use tracing::callsite::Identifier;
 use tracing::error;
 use tracing::info;
 use tracing::warn;
-use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::entry::Entry;
-use super::entry::Form;
+use super::entry::Kind as FieldKind;
+use super::form::Form;
+use super::queue::Queue;
 use crate::ending::Ending;
 use crate::events;
 use crate::observe::repeats::Repeats;
@@ -28,6 +29,8 @@ use crate::refusal::Refusal;
 
 /// Most subjects that are told apart; beyond it a kind of record is one subject.
 const MOST_SUBJECTS: usize = 4096;
+/// A buffer that had to be larger than this is given back.
+const KEPT: usize = 64 * 1024;
 /// Fields that differ from record to record of one subject.
 const OF_ONE_RECORD: [&str; 3] = ["client", "request_id", "suppressed"];
 
@@ -48,36 +51,48 @@ pub(super) struct Sample {
 /// Turns events into records, and hands them to the queue.
 pub(super) struct Records {
     form: Form,
-    out: NonBlocking,
+    out: Queue,
+}
+
+thread_local! {
+    /// What the last record of this thread was made in.
+    static SCRATCH: Cell<(Entry, Vec<u8>)> = Cell::default();
 }
 
 impl Records {
-    pub(super) fn new(form: Form, out: NonBlocking) -> Self {
+    pub(super) fn new(form: Form, out: Queue) -> Self {
         Self { form, out }
     }
 }
 
 impl<S: Subscriber> Layer<S> for Records {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut entry = Entry::of(event);
-        if !pass(&WRITTEN, event.metadata().callsite(), &mut entry) {
-            return;
+        // A value that makes a record when it is shown finds an empty place.
+        let (mut entry, mut bytes) = SCRATCH.take();
+        entry.take(event);
+        if pass(&WRITTEN, event.metadata().callsite(), &mut entry) {
+            bytes.clear();
+            self.form.write(&entry, &mut bytes);
+            self.out.push(&bytes);
         }
-        // A queue that takes no more counts what it drops.
-        let _ = self.out.clone().write_all(&entry.bytes(self.form));
+        if bytes.capacity() <= KEPT {
+            SCRATCH.set((entry, bytes));
+        }
     }
 }
 
 /// Lets a record be written, with the number of those like it that were not. Access records have a bound
 /// of their own, before they are made, and details of the libraries are asked for.
 fn pass(written: &Throttle<Kind, Sample>, callsite: Identifier, entry: &mut Entry) -> bool {
-    let apart = entry.target == "access" || entry.level > Level::INFO;
+    if entry.target == "access" || entry.level > Level::INFO {
+        return true;
+    }
     let event_id = entry.field("event_id").and_then(|id| id.parse().ok()).unwrap_or_default();
-    if apart || event_id == u64::from(events::REPEATS.0) {
+    if event_id == u64::from(events::REPEATS.0) {
         return true;
     }
     let kind = (callsite, if written.subjects() < MOST_SUBJECTS { subject(entry) } else { 0 });
-    let sample = || Sample { event_id, level: entry.level, message: entry.message.clone() };
+    let sample = || Sample { event_id, level: entry.level, message: entry.message().to_owned() };
     let Some(suppressed) = written.pass(kind, sample) else { return false };
     if suppressed > 0 {
         entry.suppressed(suppressed);
@@ -88,9 +103,9 @@ fn pass(written: &Throttle<Kind, Sample>, callsite: Identifier, entry: &mut Entr
 /// Returns a hash of what a record says, its numbers and its client apart.
 fn subject(entry: &Entry) -> u64 {
     let mut hasher = DefaultHasher::new();
-    entry.message.hash(&mut hasher);
-    for (name, value) in entry.fields.iter().filter(|(name, _)| !OF_ONE_RECORD.contains(name)) {
-        if let super::entry::Value::String(text) | super::entry::Value::Shown(text) = value {
+    entry.message().hash(&mut hasher);
+    for (name, kind, text) in entry.fields().filter(|(name, ..)| !OF_ONE_RECORD.contains(name)) {
+        if kind != FieldKind::Plain {
             (name, text).hash(&mut hasher);
         }
     }
@@ -99,7 +114,7 @@ fn subject(entry: &Entry) -> u64 {
 
 /// Tells, in one record a kind, how many were not written and not told yet; forgets those who were quiet.
 /// The record has the level of those that it stands for, so that whoever reads them reads it.
-pub fn tell_suppressed(repeats: &Repeats) {
+pub(super) fn tell_repeats(repeats: &Repeats) {
     for (reason, suppressed) in repeats.sweep() {
         let text = "access records were not written: too many alike";
         match level_of(reason) {

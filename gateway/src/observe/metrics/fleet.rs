@@ -1,7 +1,7 @@
 //! The fleet's metrics: by role and family, never by client.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 
@@ -19,6 +19,9 @@ use crate::policy::fleet::Family;
 const STATES: [&str; 2] = ["active", "silent"];
 const DIRECTIONS: [&str; 2] = ["up", "down"];
 
+/// The bytes of a role: of each family, up and down.
+type OfRole = Vec<(Family, [IntCounter; 2])>;
+
 /// Series of the roles that are known, and no others.
 pub(in crate::observe) struct FleetMetrics {
     clients: IntGaugeVec,
@@ -27,7 +30,8 @@ pub(in crate::observe) struct FleetMetrics {
     not_entered: IntCounter,
     /// Is not shown.
     nobody: IntCounter,
-    roles: Mutex<BTreeSet<String>>,
+    /// By family, up and down.
+    roles: Mutex<HashMap<String, OfRole>>,
 }
 
 impl FleetMetrics {
@@ -59,42 +63,44 @@ impl FleetMetrics {
     /// Makes the series of these roles, and ends those of all others.
     pub(in crate::observe) fn know<'a>(&self, roles: impl IntoIterator<Item = &'a str>) {
         let mut known = lock(&self.roles);
-        let new: BTreeSet<String> = roles.into_iter().map(str::to_owned).collect();
-        let series =
-            || Family::ALL.into_iter().flat_map(|family| DIRECTIONS.map(|way| (family.label(), way)));
-        for role in known.difference(&new) {
+        let new: HashMap<String, OfRole> =
+            roles.into_iter().map(|role| (role.to_owned(), self.of_role(role))).collect();
+        for role in known.keys().filter(|role| !new.contains_key(*role)) {
             // A series that is not there needs no end.
             STATES.iter().for_each(|state| drop(self.clients.remove_label_values(&[&**role, state])));
-            series().for_each(|(family, way)| drop(self.bytes.remove_label_values(&[&**role, family, way])));
-        }
-        for role in &new {
-            STATES.iter().for_each(|state| drop(self.clients.with_label_values(&[&**role, state])));
-            series().for_each(|(family, way)| drop(self.bytes.with_label_values(&[&**role, family, way])));
+            for (family, way) in
+                Family::ALL.into_iter().flat_map(|family| DIRECTIONS.map(|way| (family, way)))
+            {
+                drop(self.bytes.remove_label_values(&[&**role, family.label(), way]));
+            }
         }
         *known = new;
+    }
+
+    /// Makes the series of a role.
+    fn of_role(&self, role: &str) -> OfRole {
+        STATES.iter().for_each(|state| drop(self.clients.with_label_values(&[role, state])));
+        let counter = |family: Family, way| self.bytes.with_label_values(&[role, family.label(), way]);
+        Family::ALL.into_iter().map(|family| (family, DIRECTIONS.map(|way| counter(family, way)))).collect()
     }
 
     /// Returns what counts the bytes of a tunnel: up and down.
     pub(in crate::observe) fn bytes(&self, role: &str, family: Family) -> (IntCounter, IntCounter) {
         let known = lock(&self.roles);
-        let [up, down] = DIRECTIONS.map(|way| match known.contains(role) {
-            true => self.bytes.with_label_values(&[role, family.label(), way]),
+        let of_role = known.get(role).and_then(|families| families.iter().find(|(own, _)| *own == family));
+        match of_role {
+            Some((_, [up, down])) => (up.clone(), down.clone()),
             // A tunnel of a role that a reload has just ended counts for nobody.
-            false => self.nobody.clone(),
-        });
-        (up, down)
+            None => (self.nobody.clone(), self.nobody.clone()),
+        }
     }
 
     /// Returns the bytes of all roles that are known, those of open tunnels included.
     pub(in crate::observe) fn total(&self) -> Traffic {
         let mut total = Traffic::default();
-        for role in lock(&self.roles).iter() {
-            for family in Family::ALL {
-                let count = |way| self.bytes.with_label_values(&[role.as_str(), family.label(), way]).get();
-                let [up, down] = DIRECTIONS.map(count);
-                total.up = total.up.saturating_add(up);
-                total.down = total.down.saturating_add(down);
-            }
+        for (_, [up, down]) in lock(&self.roles).values().flatten() {
+            total.up = total.up.saturating_add(up.get());
+            total.down = total.down.saturating_add(down.get());
         }
         total
     }
@@ -106,7 +112,7 @@ impl FleetMetrics {
         forgotten: u64,
         not_entered: u64,
     ) {
-        for role in lock(&self.roles).iter() {
+        for role in lock(&self.roles).keys() {
             let counts = states.get(role.as_str()).copied().unwrap_or_default();
             for (state, count) in STATES.into_iter().zip(counts) {
                 self.clients.with_label_values(&[role.as_str(), state]).set(count);

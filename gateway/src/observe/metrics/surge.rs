@@ -17,7 +17,7 @@ use crate::policy::surge::Room;
 /// The set-ups and those that wait for one.
 pub struct Surge {
     in_progress: IntGauge,
-    waiting: IntGaugeVec,
+    waiting: [(Urgency, IntGauge); Urgency::ALL.len()],
     waited: Histogram,
     abandoned: IntCounter,
 }
@@ -29,7 +29,14 @@ impl Surge {
             "la_gateway_setup_wait_seconds",
             "Time that set-ups had to wait for their turn; those that begin at once are not in it.",
         );
-        let made = Self {
+        let waiting = registered(
+            registry,
+            IntGaugeVec::new(
+                Opts::new("la_gateway_setups_waiting", "Requests that wait for their set-up, by urgency."),
+                &["urgency"],
+            )?,
+        )?;
+        Ok(Self {
             in_progress: registered(
                 registry,
                 IntGauge::new(
@@ -37,16 +44,7 @@ impl Surge {
                     "Tunnels that are being set up now: look-up, relay and connection.",
                 )?,
             )?,
-            waiting: registered(
-                registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "la_gateway_setups_waiting",
-                        "Requests that wait for their set-up, by urgency.",
-                    ),
-                    &["urgency"],
-                )?,
-            )?,
+            waiting: Urgency::ALL.map(|urgency| (urgency, waiting.with_label_values(&[urgency.label()]))),
             waited: registered(registry, Histogram::with_opts(waited.buckets(buckets))?)?,
             abandoned: registered(
                 registry,
@@ -55,27 +53,21 @@ impl Surge {
                     "Clients that went away while they waited; they have no record.",
                 )?,
             )?,
-        };
-        for urgency in Urgency::ALL {
-            made.waiting.with_label_values(&[urgency.label()]).set(0);
-        }
-        Ok(made)
+        })
     }
 
     /// Shows who is in and who waits.
     pub fn show(&self, room: &Room) {
         self.in_progress.set(i64::try_from(room.in_progress()).unwrap_or(i64::MAX));
-        for urgency in Urgency::ALL {
-            let waiting = i64::try_from(room.waiting_of(urgency)).unwrap_or(i64::MAX);
-            self.waiting.with_label_values(&[urgency.label()]).set(waiting);
+        for (urgency, waiting) in &self.waiting {
+            waiting.set(i64::try_from(room.waiting_of(*urgency)).unwrap_or(i64::MAX));
         }
     }
 
     /// Returns how many are in and how many wait.
     pub(super) fn now(&self) -> (u64, u64) {
-        let waiting = Urgency::ALL.map(|urgency| self.waiting.with_label_values(&[urgency.label()]).get());
         let number = |count: i64| u64::try_from(count).unwrap_or_default();
-        (number(self.in_progress.get()), number(waiting.iter().sum()))
+        (number(self.in_progress.get()), number(self.waiting.iter().map(|(_, waiting)| waiting.get()).sum()))
     }
 
     /// Counts a client that went away while it waited.

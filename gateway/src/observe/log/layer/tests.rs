@@ -1,12 +1,13 @@
 //! Every event becomes a record or is told as a number.
 
 use std::io;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::layer::SubscriberExt;
 
+use super::super::queue::Unit;
 use super::*;
 
 const FLOOD: u64 = 5_000;
@@ -28,7 +29,7 @@ impl Write for Page {
 /// Returns the records of what this does.
 fn records(make: impl FnOnce()) -> Vec<serde_json::Value> {
     let page = Page::default();
-    let (out, guard) = NonBlockingBuilder::default().lossy(false).finish(page.clone());
+    let (out, guard) = Queue::start(page.clone(), Unit::Lines).expect("a thread");
     let subscriber = tracing_subscriber::registry().with(Records::new(Form::Json, out));
     tracing::subscriber::with_default(subscriber, make);
     drop(guard);
@@ -51,8 +52,8 @@ fn a_flood_of_records_is_cut_and_counted_to_the_last_whoever_makes_it() {
                 warn!(event_id = 119, relay = "other.example:8080", turn, client, "relay set back");
             }
         }
-        tell_suppressed(&Repeats::default());
-        tell_suppressed(&Repeats::default());
+        tell_repeats(&Repeats::default());
+        tell_repeats(&Repeats::default());
     });
     let written: Vec<_> = records.iter().filter(|record| record["relay"] == "proxy.example:8080").collect();
     assert!((200..2_000).contains(&written.len()), "{}", written.len());

@@ -14,7 +14,7 @@ const TICKS: u64 = 100;
 
 /// Memory of a process, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// Resident now.
     pub resident: u64,
     /// Most that was resident since [`forget_peak`].
@@ -27,7 +27,7 @@ pub(crate) struct Memory {
 
 /// Processor time of a process.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Processor {
+pub struct Processor {
     /// User and system, of all threads, also of those that have ended.
     pub total: Duration,
     /// The part in the kernel, to 10 ms.
@@ -35,18 +35,24 @@ pub(crate) struct Processor {
 }
 
 impl Memory {
-    pub(crate) fn of(pid: u32) -> Self {
-        let status = read(pid, "status");
-        let rollup = read(pid, "smaps_rollup");
-        Self {
+    /// Reads it of a running process.
+    pub fn of(pid: u32) -> Self {
+        Self::find(pid).expect("a running process")
+    }
+
+    /// Reads it of a process that may have ended.
+    pub fn find(pid: u32) -> Option<Self> {
+        let (status, rollup) = (read(pid, "status")?, read(pid, "smaps_rollup")?);
+        Some(Self {
             resident: kibibytes(&status, "VmRSS:"),
             peak: kibibytes(&status, "VmHWM:"),
             proportional: kibibytes(&rollup, "Pss:"),
             anonymous: kibibytes(&status, "RssAnon:"),
-        }
+        })
     }
 
-    pub(crate) fn json(self) -> Value {
+    /// Returns it for a file of raw numbers.
+    pub fn json(self) -> Value {
         json!({
             "resident": self.resident, "peak": self.peak,
             "proportional": self.proportional, "anonymous": self.anonymous,
@@ -55,17 +61,24 @@ impl Memory {
 }
 
 impl Processor {
-    /// The process's own clock: it counts what `schedstat` counts, and does not forget ended threads.
-    pub(crate) fn of(pid: u32) -> Self {
-        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.cast_signed())).expect("a running process");
-        let total = Duration::from(clock_gettime(clock).expect("a running process"));
-        let stat = read(pid, "stat");
-        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
-        let ticks = fields.split(' ').nth(12).and_then(|text| text.parse::<u64>().ok()).expect("stime");
-        Self { total, system: Duration::from_millis(ticks * 1000 / TICKS) }
+    /// Reads it of a running process.
+    pub fn of(pid: u32) -> Self {
+        Self::find(pid).expect("a running process")
     }
 
-    pub(crate) fn since(self, before: Self) -> Self {
+    /// Reads it of a process that may have ended, by the process's own clock: that counts what `schedstat` counts, and
+    /// does not forget ended threads.
+    pub fn find(pid: u32) -> Option<Self> {
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.cast_signed())).ok()?;
+        let total = Duration::from(clock_gettime(clock).ok()?);
+        let stat = read(pid, "stat")?;
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let ticks = fields.split(' ').nth(12)?.parse::<u64>().ok()?;
+        Some(Self { total, system: Duration::from_millis(ticks * 1000 / TICKS) })
+    }
+
+    /// Returns what was used since.
+    pub fn since(self, before: Self) -> Self {
         Self {
             total: self.total.saturating_sub(before.total),
             system: self.system.saturating_sub(before.system),
@@ -73,23 +86,24 @@ impl Processor {
     }
 
     /// Returns microseconds for each of so many records.
-    pub(crate) fn micros_per(self, records: u64) -> f64 {
+    pub fn micros_per(self, records: u64) -> f64 {
         self.total.as_secs_f64() * 1e6 / records.max(1) as f64
     }
 
-    pub(crate) fn json(self) -> Value {
+    /// Returns it for a file of raw numbers.
+    pub fn json(self) -> Value {
         json!({ "total_ns": self.total.as_nanos() as u64, "system_ms": self.system.as_millis() as u64 })
     }
 }
 
 /// Lets the peak of a process's memory begin anew.
-pub(crate) fn forget_peak(pid: u32) {
+pub fn forget_peak(pid: u32) {
     // Where it may not be forgotten the peak since the start is told, which is the harder figure.
     let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }
 
 /// Returns bytes as mebibytes.
-pub(crate) fn mebibytes(bytes: u64) -> f64 {
+pub fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / (1024.0 * 1024.0)
 }
 
@@ -98,8 +112,8 @@ fn kibibytes(text: &str, name: &str) -> u64 {
     value.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() * 1024
 }
 
-fn read(pid: u32, file: &str) -> String {
-    fs::read_to_string(format!("/proc/{pid}/{file}")).expect("a running process")
+fn read(pid: u32, file: &str) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/{file}")).ok()
 }
 
 #[cfg(test)]

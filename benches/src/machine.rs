@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 
 /// Returns one line about this machine: cores, processor, kernel, memory.
-pub(crate) fn describe() -> String {
+pub fn describe() -> String {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let processor = field("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -19,7 +19,7 @@ pub(crate) fn describe() -> String {
 }
 
 /// Returns the load of the last minute: how much else this machine has to do.
-pub(crate) fn load() -> String {
+pub fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -5,22 +5,20 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::observe::log::entry::LONGEST_VALUE;
 
 /// Names as this program and its libraries use them, and some that are taken.
 const NAMES: [&str; 6] = ["event_id", "client", "message2", "timestamp", "target", "log.file"];
 
-fn entry(message: &str, values: &[String]) -> Entry {
-    let value = |(at, text): (usize, &String)| match at % 2 {
-        0 => Value::String(cut(text.clone(), LONGEST_VALUE)),
-        _ => Value::Shown(cut(text.clone(), LONGEST_VALUE)),
-    };
-    Entry {
-        at: SystemTime::UNIX_EPOCH,
-        level: Level::WARN,
-        target: "access",
-        message: cut(message.to_owned(), LONGEST_VALUE * MESSAGE_SHARE),
-        fields: NAMES.into_iter().zip(values.iter().enumerate().map(value)).collect(),
-    }
+/// Makes a record as an event would.
+fn entry(level: Level, message: &str, values: &[(&'static str, Kind, &str)]) -> Entry {
+    Entry::made(level, "access", message, values)
+}
+
+fn bytes(entry: &Entry, form: Form) -> Vec<u8> {
+    let mut out = Vec::new();
+    form.write(entry, &mut out);
+    out
 }
 
 /// Text that ends lines, forges fields, moves the cursor or changes the direction; from any bytes.
@@ -63,31 +61,34 @@ proptest! {
         message in any_text(),
         values in prop::collection::vec(any_text(), NAMES.len()),
     ) {
-        let entry = entry(&message, &values);
-        let texts: Vec<String> = entry.fields.iter().map(|(_, value)| value.to_string()).collect();
+        let kinds = [Kind::String, Kind::Shown].into_iter().cycle();
+        let fields: Vec<_> =
+            NAMES.into_iter().zip(kinds).zip(&values).map(|((name, kind), text)| (name, kind, &**text)).collect();
+        let entry = entry(Level::WARN, &message, &fields);
+        let texts: Vec<String> = entry.fields().map(|(_, _, text)| text.to_owned()).collect();
 
-        let json = String::from_utf8(entry.bytes(Form::Json)).expect("text");
+        let json = String::from_utf8(bytes(&entry, Form::Json)).expect("text");
         assert_one_clean_line(&json);
         let object: serde_json::Map<String, Json> = serde_json::from_str(&json).expect("an object");
         prop_assert_eq!(object.len(), NAMES.len() + 4);
-        prop_assert_eq!(object["message"].as_str(), Some(entry.message.as_str()));
+        prop_assert_eq!(object["message"].as_str(), Some(entry.message()));
         for (name, text) in NAMES.iter().zip(&texts) {
             let name = if RESERVED.contains(name) { format!("field_{name}") } else { (*name).to_owned() };
             prop_assert_eq!(object[&name].as_str(), Some(text.as_str()));
         }
 
         for form in [Form::Text { colours: false }, Form::Prefixed] {
-            let line = String::from_utf8(entry.bytes(form)).expect("text");
+            let line = String::from_utf8(bytes(&entry, form)).expect("text");
             assert_one_clean_line(&line);
             let (said, fields) = read_text(&line);
-            prop_assert_eq!(&said, &entry.message);
+            prop_assert_eq!(said, entry.message());
             let wanted: Vec<_> = NAMES.iter().map(|name| (*name).to_owned()).zip(texts.clone()).collect();
             prop_assert_eq!(fields, wanted);
         }
 
-        let fields = read_journal(&entry.bytes(Form::Journal));
+        let fields = read_journal(&bytes(&entry, Form::Journal));
         prop_assert_eq!(&fields["PRIORITY"], "4");
-        prop_assert_eq!(&fields["MESSAGE"], &entry.message);
+        prop_assert_eq!(fields["MESSAGE"].as_str(), entry.message());
         prop_assert_eq!(&fields["TARGET"], "access");
         for (name, text) in NAMES.iter().zip(&texts) {
             let found = fields.get(&journal_name(name)).map(String::as_str).unwrap_or_default();
@@ -98,19 +99,18 @@ proptest! {
 
 #[test]
 fn everyday_records_read_as_they_always_did() {
-    let mut entry = entry("listening", &[]);
-    entry.level = Level::INFO;
-    entry.fields = vec![
-        ("event_id", Value::Plain(101.into())),
-        ("kind", Value::String("proxy".into())),
-        ("address", Value::Shown("127.0.0.1:8080".into())),
-        ("user", Value::String(String::new())),
+    let fields = [
+        ("event_id", Kind::Plain, "101"),
+        ("kind", Kind::String, "proxy"),
+        ("address", Kind::Shown, "127.0.0.1:8080"),
+        ("user", Kind::String, ""),
     ];
-    let text = String::from_utf8(entry.bytes(Form::Prefixed)).expect("text");
+    let entry = entry(Level::INFO, "listening", &fields);
+    let text = String::from_utf8(bytes(&entry, Form::Prefixed)).expect("text");
     let wanted = "<6>1970-01-01T00:00:00.000000Z  INFO access: listening event_id=101 kind=\"proxy\" \
                   address=127.0.0.1:8080 user=\"\"\n";
     assert_eq!(text, wanted);
-    let journal = read_journal(&entry.bytes(Form::Journal));
+    let journal = read_journal(&bytes(&entry, Form::Journal));
     let wanted = [
         ("ADDRESS", "127.0.0.1:8080"),
         ("EVENT_ID", "101"),
@@ -126,10 +126,8 @@ fn everyday_records_read_as_they_always_did() {
 #[test]
 fn the_longest_record_fits_one_datagram() {
     let long = "\n".repeat(LONGEST_VALUE * 10);
-    let mut entry = entry(&long, &[]);
-    entry.message = cut(long.clone(), LONGEST_VALUE * MESSAGE_SHARE);
-    entry.fields = (0..64).map(|_| ("client", Value::String(cut(long.clone(), LONGEST_VALUE)))).collect();
-    assert!(entry.bytes(Form::Journal).len() <= LARGEST_ENTRY);
+    let entry = entry(Level::INFO, &long, &[("client", Kind::String, &*long); 64]);
+    assert!(bytes(&entry, Form::Journal).len() <= LARGEST_ENTRY);
 }
 
 #[test]

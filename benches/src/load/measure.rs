@@ -1,0 +1,122 @@
+//! One measurement: a program started anew, one job through it, and what its processes used meanwhile.
+
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context;
+use anyhow::ensure;
+use serde_json::Value;
+use serde_json::json;
+
+use super::job::Done;
+use super::job::Job;
+use super::processes::Partner;
+use super::processes::Use;
+use super::programs::Program;
+use super::programs::Running;
+use super::scenarios::Sample;
+use super::scenarios::Scenario;
+use super::scenarios::Size;
+use super::stage::Stage;
+
+/// How long tunnels may take to stand.
+const READY: Duration = Duration::from_secs(60);
+/// How long a job may take beyond its time.
+const SLACK: Duration = Duration::from_secs(60);
+/// A process that uses less processor time than this over [`LOOK`] has come to rest.
+const REST: Duration = Duration::from_micros(500);
+const LOOK: Duration = Duration::from_millis(100);
+/// How long it may take to come to rest.
+const AT_REST: Duration = Duration::from_secs(3);
+
+/// One figure, and what it was made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Measurement {
+    pub figure: f64,
+    pub raw: Value,
+}
+
+/// Takes one figure of one program.
+pub(crate) fn measure(
+    stage: &Stage,
+    program: &Program,
+    scenario: Scenario,
+    size: Size,
+) -> anyhow::Result<Measurement> {
+    let mut running = program.start(stage)?;
+    let outcome = work(stage, &running, scenario.job(size));
+    running.process.end();
+    let (done, before, after) = outcome.with_context(|| format!("{}: {}", program.name, scenario.name()))?;
+    let sample = Sample {
+        count: done.count,
+        bytes: done.up + done.down,
+        processor: after.processor.saturating_sub(before.processor).as_secs_f64(),
+        memory: after.memory as f64 - before.memory as f64,
+    };
+    let raw = json!({
+        "done": done, "processor_seconds": sample.processor, "memory_before": before.memory,
+        "memory_after": after.memory, "processes": after.processes,
+    });
+    Ok(Measurement { figure: scenario.figure(sample), raw })
+}
+
+/// Lets a client do a job through a program; returns what came of it, and what the program had used before and after.
+pub(crate) fn work(stage: &Stage, running: &Running, job: Job) -> anyhow::Result<(Done, Use, Use)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["client", &running.address.to_string(), &serde_json::to_string(&job)?]).arg(stage.folder());
+    let mut client = Partner::start(&command)?;
+    let outcome = converse(stage, running, job, &mut client);
+    match outcome {
+        Ok(outcome) => {
+            client.say("end")?;
+            client.wait()?;
+            Ok(outcome)
+        }
+        Err(error) => {
+            client.kill();
+            Err(error)
+        }
+    }
+}
+
+fn converse(
+    stage: &Stage,
+    running: &Running,
+    job: Job,
+    client: &mut Partner,
+) -> anyhow::Result<(Done, Use, Use)> {
+    let line = client.hear(READY)?;
+    ensure!(line == "ready", "the load says {line:?}");
+    let before = at_rest(running.process.pid());
+    let seen = stage.totals()?;
+    client.say("go")?;
+    let line = client.hear(job.duration() + SLACK)?;
+    let after = at_rest(running.process.pid());
+    let done: Done = serde_json::from_str(&line)?;
+    ensure!(done.failed == 0, "{} of {} failed: {:?}", done.failed, done.count + done.failed, done.error);
+    let now = stage.totals()?;
+    let counted = (now.up - seen.up, now.down - seen.down);
+    ensure!(
+        counted == (done.up, done.down),
+        "client: {} up, {} down; origin: {counted:?}",
+        done.up,
+        done.down
+    );
+    Ok((done, before, after))
+}
+
+/// Waits until a program has nothing more to do, and returns what it has used.
+fn at_rest(pid: u32) -> Use {
+    let deadline = Instant::now() + AT_REST;
+    let mut used = Use::of(pid);
+    loop {
+        thread::sleep(LOOK);
+        let now = Use::of(pid);
+        if now.processor.saturating_sub(used.processor) < REST || Instant::now() >= deadline {
+            return now;
+        }
+        used = now;
+    }
+}
