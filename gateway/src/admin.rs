@@ -1,30 +1,36 @@
-//! The admin listener: `/metrics`, `/healthz`, `/readyz` and `/api/clients`, for those who may read them.
+//! The admin listener: the status page, its API, `/metrics`, `/healthz` and `/readyz`, for those who may read them.
 //!
 //! It is apart from the proxy's listeners: nothing of it can be reached through a proxy port, and no
 //! proxying through it.
 
+mod access;
+mod answer;
 mod clients;
+mod live;
 mod ready;
+mod status;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
 use http::StatusCode;
 use http::header;
-use http_body_util::Full;
-use hyper::body::Bytes;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
+use serde_json::Value;
+use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -32,14 +38,33 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use self::access::Denied;
+use self::access::Part;
+use self::access::Visitor;
+use self::answer::Body;
+use self::answer::text;
+use self::live::Live;
+use crate::config::Open;
 use crate::connect::Stations;
 use crate::events;
 use crate::listen::socket::accept;
+use crate::listen::tls::certificate_names;
+use crate::observe::history;
 use crate::observe::log::Dropped;
+use crate::observe::metrics::AdminRefusal;
+use crate::stream::Stream;
 
+/// The page, and what it is drawn with.
+const PAGE: &str = include_str!("admin/page.html");
+const STYLE: &str = include_str!("admin/page.css");
+const SCRIPT: &str = include_str!("admin/page.js");
+const ICON: &str = include_str!("admin/page.svg");
+/// What describes the API.
+const OPENAPI: &str = include_str!("admin/openapi.json");
+const JSON: &str = "application/json";
 /// Most admin connections at once.
 const MOST_CONNECTIONS: usize = 64;
-/// Longest wait for a request head, and longest life of a connection.
+/// Longest wait for a TLS handshake or a request head, and longest life of a connection.
 const HEAD: Duration = Duration::from_secs(10);
 const LIFE: Duration = Duration::from_secs(300);
 
@@ -49,12 +74,14 @@ pub struct Admin {
     dropped: Option<Dropped>,
     /// The right to make a page of clients.
     pages: Arc<Semaphore>,
+    live: Arc<Live>,
 }
 
 impl Admin {
     /// Shows these stations, and how many records were dropped.
     pub fn new(stations: Arc<Stations>, dropped: Option<Dropped>) -> Self {
-        Self { stations, dropped, pages: Arc::new(Semaphore::new(1)) }
+        let live = Arc::new(Live::new(Arc::clone(&stations)));
+        Self { stations, dropped, pages: Arc::new(Semaphore::new(1)), live }
     }
 
     /// Serves the listener until the task is dropped, and open connections until `closing` is set: then they
@@ -65,75 +92,145 @@ impl Admin {
         tasks: TaskTracker,
         closing: CancellationToken,
     ) {
+        let (live, closed) = (Arc::clone(&self.live), closing.clone());
+        tasks.spawn(async move { live.keep_ticking(closed).await });
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-            let (stream, peer) = accept(&listener).await;
-            if !self.admits(peer.ip()) {
-                let Some(suppressed) = self.stations.repeats.pass(peer.ip(), "admin") else { continue };
-                warn!(event_id = events::CLIENT_NETWORK_DENIED.0, client = %peer, suppressed, "admin listener: client is not listed in `from`");
+            let (socket, peer) = accept(&listener).await;
+            if !access::is_from(&self.stations.live.load().admin, peer.ip()) {
+                self.turned_away(peer, AdminRefusal::Network);
                 continue;
             }
             let (this, closing) = (Arc::clone(&self), closing.clone());
             tasks.spawn(async move {
-                let service = service_fn(move |request| {
-                    let this = Arc::clone(&this);
-                    async move { Ok::<_, Infallible>(this.answer(&request).await) }
-                });
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEAD)
-                    .serve_connection(TokioIo::new(stream), service);
-                let mut connection = pin!(connection);
-                let life = async {
-                    let ended = tokio::select! {
-                        ended = connection.as_mut() => Some(ended),
-                        () = closing.cancelled() => None,
-                    };
-                    if ended.is_none() {
-                        connection.as_mut().graceful_shutdown();
-                        // A scraper that breaks off comes again.
-                        let _ = connection.await;
-                    }
-                };
-                let _ = timeout(LIFE, life).await;
+                // A scraper that breaks off comes again.
+                let _ = timeout(LIFE, this.converse(socket, peer, closing)).await;
                 drop(place);
             });
         }
     }
 
-    fn admits(&self, from: IpAddr) -> bool {
-        let from = from.to_canonical();
-        from.is_loopback() || self.stations.live.load().admin_from.iter().any(|net| net.contains(&from))
+    async fn converse(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, closing: CancellationToken) {
+        let tls = self.stations.live.load().admin.tls.clone();
+        let stream = match tls {
+            None => Stream::Plain(socket),
+            Some(identity) => match timeout(HEAD, identity.acceptor().accept(socket)).await {
+                Ok(Ok(stream)) => Stream::Tls(Box::new(stream.into())),
+                Ok(Err(_)) | Err(_) => return self.turned_away(peer, AdminRefusal::TlsHandshake),
+            },
+        };
+        let visitor = Arc::new(Visitor {
+            address: peer.ip(),
+            over_tls: matches!(stream, Stream::Tls(_)),
+            certificate: certificate_names(&stream),
+        });
+        let service = service_fn(|request| {
+            let (this, visitor) = (Arc::clone(&self), Arc::clone(&visitor));
+            async move { Ok::<_, Infallible>(this.answer(peer, &visitor, &request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = closing.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
     }
 
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Counts somebody who is turned away, and records it.
+    fn turned_away(&self, peer: SocketAddr, reason: AdminRefusal) {
+        self.stations.metrics.admin.refused(reason);
+        let event_id = match reason {
+            // A browser asks so first; it is counted.
+            AdminRefusal::CredentialsMissing => return,
+            AdminRefusal::Network | AdminRefusal::NotShown => events::CLIENT_NETWORK_DENIED.0,
+            AdminRefusal::CredentialsRejected => events::CREDENTIALS.0,
+            AdminRefusal::FailedLogins | AdminRefusal::Busy => events::LIMIT.0,
+            AdminRefusal::Host | AdminRefusal::TlsHandshake => events::PROTOCOL.0,
+        };
+        let reason = reason.label();
+        let Some(suppressed) = self.stations.repeats.pass(peer.ip(), reason) else { return };
+        warn!(event_id, client = %peer, reason, suppressed, "admin listener: a visitor is turned away");
+    }
+
+    async fn answer(
+        &self,
+        peer: SocketAddr,
+        visitor: &Visitor,
+        request: &Request<Incoming>,
+    ) -> Response<Body> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        let part = match request.uri().path() {
+            "/healthz" | "/readyz" => Part::Bare(Open::Health),
+            "/metrics" => Part::Bare(Open::Metrics),
+            _ => Part::Page,
+        };
+        if let Err(denied) = access::check(&self.stations, visitor, part, request).await {
+            return self.denied(peer, &denied);
         }
         match request.uri().path() {
             "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
             "/readyz" => self.readiness(request),
-            "/metrics" => {
-                // Draining shows in the gauge without a walk.
-                self.stations.readiness.snapshot();
-                self.metrics()
+            "/metrics" => self.metrics(),
+            "/" => answer::whole(StatusCode::OK, PAGE, "text/html; charset=utf-8"),
+            "/page.css" => answer::whole(StatusCode::OK, STYLE, "text/css; charset=utf-8"),
+            "/page.js" => answer::whole(StatusCode::OK, SCRIPT, "text/javascript; charset=utf-8"),
+            "/page.svg" => answer::whole(StatusCode::OK, ICON, "image/svg+xml"),
+            "/api/status" => answer::whole(StatusCode::OK, self.live.status(), JSON),
+            "/api/canaries" => {
+                answer::json(StatusCode::OK, serde_json::to_string(&self.stations.readiness.snapshot()))
             }
             "/api/clients" => self.clients(request.uri().query()).await,
+            "/api/refusals" => {
+                let refusals = status::refusals(&self.stations);
+                answer::json(StatusCode::OK, serde_json::to_string(&json!({ "refusals": refusals })))
+            }
+            "/api/history" => answer::json(StatusCode::OK, serde_json::to_string(&self.history())),
+            "/api/events" => self.events(peer, request.method()),
+            "/api/openapi.json" => answer::whole(StatusCode::OK, OPENAPI, JSON),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "there are /metrics, /healthz, /readyz and /api/clients\n".to_owned(),
+                "there are /, /metrics, /healthz, /readyz, and what /api/openapi.json tells of\n".to_owned(),
             ),
         }
     }
 
+    fn history(&self) -> Value {
+        json!({
+            "interval_seconds": history::INTERVAL.as_secs(),
+            "most_samples": history::MOST_SAMPLES,
+            "samples": self.stations.history.samples(),
+        })
+    }
+
+    fn events(&self, peer: SocketAddr, method: &Method) -> Response<Body> {
+        if method == Method::HEAD {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
+        }
+        match self.live.listen() {
+            Some(events) => answer::events(events),
+            None => self.denied(peer, &AdminRefusal::Busy.into()),
+        }
+    }
+
+    fn denied(&self, peer: SocketAddr, denied: &Denied) -> Response<Body> {
+        self.turned_away(peer, denied.reason);
+        answer::denied(denied)
+    }
+
     /// Sorting a large fleet takes its time: one page at once, and none where tunnels are carried.
-    async fn clients(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+    async fn clients(&self, query: Option<&str>) -> Response<Body> {
         let Ok(turn) = Arc::clone(&self.pages).try_acquire_owned() else {
-            let busy = "another page of clients is being made; ask again".to_owned();
-            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, format!("{busy}\n"));
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-            return response;
+            return answer::busy("another page of clients is being made");
         };
         let (stations, query) = (Arc::clone(&self.stations), query.map(str::to_owned));
         let page = spawn_blocking(move || {
@@ -141,40 +238,27 @@ impl Admin {
             clients::page(&stations.fleet, query.as_deref()).map(|page| serde_json::to_string(&page))
         });
         match page.await {
-            Ok(Ok(Ok(json))) => answer(StatusCode::OK, json, "application/json"),
-            Ok(Ok(Err(error))) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+            Ok(Ok(json)) => answer::json(StatusCode::OK, json),
             Ok(Err(wrong)) => text(StatusCode::BAD_REQUEST, format!("{wrong}\n")),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
 
-    fn metrics(&self) -> Response<Full<Bytes>> {
+    fn metrics(&self) -> Response<Body> {
+        // Draining shows in the gauge without a walk.
+        self.stations.readiness.snapshot();
         match self.stations.metrics.text(self.dropped.as_ref()) {
-            Ok(metrics) => text(StatusCode::OK, metrics),
+            Ok(metrics) => answer::whole(StatusCode::OK, metrics, "text/plain; version=0.0.4; charset=utf-8"),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
         }
     }
 
-    fn readiness(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn readiness(&self, request: &Request<Incoming>) -> Response<Body> {
         let snapshot = self.stations.readiness.snapshot();
         let status = ready::status(&snapshot);
-        if !ready::is_json(request.uri().query(), request.headers()) {
-            return text(status, ready::text(&snapshot));
-        }
-        match serde_json::to_string(&snapshot) {
-            Ok(json) => answer(status, json, "application/json"),
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+        match ready::is_json(request.uri().query(), request.headers()) {
+            true => answer::json(status, serde_json::to_string(&snapshot)),
+            false => text(status, ready::text(&snapshot)),
         }
     }
-}
-
-fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
-    answer(status, body, "text/plain; version=0.0.4; charset=utf-8")
-}
-
-fn answer(status: StatusCode, body: String, kind: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
-    response
 }

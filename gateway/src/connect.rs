@@ -27,6 +27,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub use self::identify::PasswordWork;
+pub use self::identify::prove;
+pub use self::live::AdminAccess;
 pub use self::live::Live;
 use self::standing::Standing;
 use self::surge::Gate;
@@ -38,10 +40,13 @@ use crate::observe::access::Record;
 use crate::observe::access::RequestIds;
 use crate::observe::access::Route;
 use crate::observe::access::Traffic;
+use crate::observe::examples::Examples;
 use crate::observe::fleet::Fleet;
+use crate::observe::history::History;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::observe::repeats::Repeats;
+use crate::observe::situation::Situation;
 use crate::parse::request::Connect;
 use crate::policy::destinations::Permit;
 use crate::policy::limits::ClientKey;
@@ -81,6 +86,12 @@ pub struct Stations {
     pub carrier: Carrier,
     /// What the canaries have shown.
     pub readiness: Arc<Readiness>,
+    /// What the whole gateway is at.
+    pub situation: Situation,
+    /// The traffic of the last hour.
+    pub history: History,
+    /// The last refused request of each reason.
+    pub examples: Examples,
     /// Set when readiness is red.
     pub draining: CancellationToken,
     /// Set when open tunnels are cut.

@@ -51,12 +51,16 @@ use crate::listen::socket;
 use crate::listen::tls;
 use crate::listen::tls::Identity;
 use crate::observe::access::RequestIds;
+use crate::observe::examples::Examples;
 use crate::observe::fleet::Fleet;
+use crate::observe::history::History;
 use crate::observe::log;
 use crate::observe::log::Dropped;
 use crate::observe::metrics::Metrics;
 use crate::observe::readiness::Readiness;
 use crate::observe::repeats::Repeats;
+use crate::observe::situation::Bounds;
+use crate::observe::situation::Situation;
 use crate::policy::limits;
 use crate::policy::limits::Limits;
 use crate::policy::passwords::Verified;
@@ -125,6 +129,9 @@ pub enum StartError {
 
 /// What a listener would speak, once its files are read. Binds nothing.
 pub fn prepare(config: &Config) -> Result<Vec<Speaks>, StartError> {
+    if let Some(tls) = config.admin.as_ref().and_then(|admin| admin.tls.as_ref()) {
+        Identity::load(tls)?;
+    }
     let speaks = config.listeners.iter().map(|listener| {
         let tls = listener.tls.as_ref().map(Identity::load).transpose()?.map(Arc::new);
         Ok(Speaks { plain: listener.plain, tls, proxy_protocol: listener.proxy_protocol.clone() })
@@ -165,6 +172,7 @@ impl Gateway {
         bound.extend(admin.as_ref().map(|(_, address)| *address));
         let own = own_addresses(&bound).map_err(StartError::Interfaces)?;
         let (connections, limits) = connections(config);
+        let state = reload::state(config, baseline.fingerprint(), Vec::new());
         say_fewer(config, connections);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let metrics = Arc::new(Metrics::new()?);
@@ -190,6 +198,9 @@ impl Gateway {
             via,
             repeats: Repeats::default(),
             ids: RequestIds::default(),
+            situation: Situation::new(state, bounds(config, connections)),
+            history: History::default(),
+            examples: Examples::default(),
             draining,
             cut: CancellationToken::new(),
         });
@@ -199,7 +210,7 @@ impl Gateway {
         let places = Arc::new(Places::new(connections));
         let settled = Settled::new(config, listening, bound);
         let (all, free) = (Arc::clone(&stations), Arc::clone(&places));
-        let reloader = Arc::new(Reloader::new(config, baseline, all, free, verified, settled));
+        let reloader = Arc::new(Reloader::new(baseline, all, free, verified, settled));
         Ok(Self { stations, listeners, admin, admin_asked, places, reloader })
     }
 
@@ -220,9 +231,11 @@ impl Gateway {
             }
         }
         if let Some(Ok(address)) = self.admin.as_ref().map(|(listener, _)| listener.local_addr()) {
+            let scheme = if self.stations.live.load().admin.tls.is_some() { "https" } else { "http" };
+            let page = format!("{scheme}://{}/", reachable(address));
             info!(
                 event_id = events::STARTED.0, kind = "admin", %address,
-                metrics = format!("http://{}/metrics", reachable(address)), "listening"
+                metrics = format!("{page}metrics"), page, "listening"
             );
         }
     }
@@ -236,6 +249,16 @@ fn connections(config: &Config) -> (u32, limits::Settings) {
     let mut limits = config.limits.clone();
     limits.connections_per_address = limits.connections_per_address.min(of_one_address);
     (config.connections.min(all), limits)
+}
+
+/// Returns what a configuration has room for, with this many connections.
+fn bounds(config: &Config, connections: u32) -> Bounds {
+    Bounds {
+        connections,
+        tunnels: config.limits.tunnels,
+        setups: config.surge.setups,
+        setups_waiting: config.surge.waiting,
+    }
 }
 
 /// Says that there are fewer places for connections than the configuration wants.

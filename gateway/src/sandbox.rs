@@ -63,9 +63,10 @@ impl Openings {
             let real = file.canonicalize().ok();
             [Some(folder(file)), real.as_deref().map(folder)].into_iter().flatten()
         };
-        let named = config.roles.users_files.iter().chain(&config.file).chain(&config.relay.ca);
-        let tls =
-            config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| tls.files());
+        let admin_users = config.admin.as_ref().and_then(|admin| admin.users_file.as_ref());
+        let users = config.roles.users_files.iter().chain(admin_users);
+        let named = users.chain(&config.file).chain(&config.relay.ca);
+        let tls = config.identities().flat_map(|tls| tls.files());
         let read = SYSTEM
             .iter()
             .map(PathBuf::from)

@@ -104,7 +104,9 @@ fn every_key_that_the_reference_leaves_out_can_be_put_in() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = fs::read_to_string(reference()).expect("the reference can be read");
     let whole: String = text.lines().map(|line| format!("{}\n", left_out(line).unwrap_or(line))).collect();
-    fs::write(folder.path().join("agents.users"), "").expect("written");
+    for users in ["agents.users", "admin.users"] {
+        fs::write(folder.path().join(users), "").expect("written");
+    }
     let file = folder.path().join("gateway.toml");
     fs::write(&file, whole).expect("written");
     load(&file);

@@ -3,6 +3,7 @@
 // A journey that cannot go on must say so loudly: panics and prints are its reports.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
+mod admin;
 mod agent_bad_input;
 mod agent_commands;
 mod agent_crashes;
@@ -20,6 +21,7 @@ mod agent_service;
 mod agent_sources;
 mod agent_stage;
 mod agent_trial;
+mod api;
 mod balancers;
 mod certificates;
 mod control_socket;

@@ -175,7 +175,8 @@ impl Gateway {
     /// Gets a path of the admin listener.
     pub async fn get(&self, path: &str) -> Answer {
         let mut stream = TcpStream::connect(self.admin()).await.expect("an admin listener");
-        let headers = [("Host", "admin.example"), ("Connection", "close")];
+        let host = self.admin().to_string();
+        let headers = [("Host", host.as_str()), ("Connection", "close")];
         wire::send_head(&mut stream, &format!("GET {path}"), &headers, 0).await;
         wire::read_answer_until_close(&mut stream).await.expect("an answer")
     }

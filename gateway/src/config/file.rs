@@ -122,12 +122,25 @@ impl Default for Passwords {
 pub(super) struct Admin {
     pub(super) address: Parsed<AdminAddress>,
     pub(super) from: List<Net>,
+    pub(super) tls: Option<Spanned<Tls>>,
+    pub(super) names: List<HostName>,
+    pub(super) users_file: Option<Spanned<PathBuf>>,
+    pub(super) certificates: Vec<String>,
+    pub(super) open: Vec<super::Open>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
         let address = AdminAddress::At(SocketAddr::from(([127, 0, 0, 1], 9180)));
-        Self { address: Parsed(address), from: List::default() }
+        Self {
+            address: Parsed(address),
+            from: List::default(),
+            tls: None,
+            names: List::default(),
+            users_file: None,
+            certificates: Vec::new(),
+            open: Vec::new(),
+        }
     }
 }
 

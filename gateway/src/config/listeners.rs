@@ -82,23 +82,7 @@ pub(super) fn read(
             let text = "this listener answers nothing; set `plain = true` or give it `tls`";
             problems.push(source.problem(spanned.span(), text));
         }
-        let tls = written.tls.as_ref().map(|tls| {
-            let files = tls.get_ref();
-            if files.certificate.as_os_str().is_empty() || files.key.as_os_str().is_empty() {
-                let text =
-                    "`tls` needs both files, as in `tls = { certificate = \"gw.crt\", key = \"gw.key\" }`";
-                problems.push(source.problem(tls.span(), text));
-            }
-            let client_certificate = client_certificate(written.plain, tls, source, problems);
-            let beside = |file: &PathBuf| folder.join(file);
-            Tls {
-                certificate: beside(&files.certificate),
-                key: beside(&files.key),
-                client_ca: files.client_ca.as_ref().map(beside),
-                client_crl: files.client_crl.as_ref().map(beside),
-                client_certificate,
-            }
-        });
+        let tls = written.tls.as_ref().map(|tls| self::tls(written.plain, tls, source, folder, problems));
         let proxy_protocol = written.proxy_protocol.as_ref().map(|spanned| {
             let trusted: Vec<IpNet> = spanned.get_ref().trusted.values().map(|net| net.0).collect();
             if trusted.is_empty() {
@@ -123,6 +107,30 @@ pub(super) fn read(
         listeners.push(Listener { address, plain, tls: None, proxy_protocol: None });
     }
     listeners
+}
+
+/// Reads the files of a listener's TLS identity; `plain` says whether clients can come without TLS.
+pub(super) fn tls(
+    plain: bool,
+    tls: &Spanned<file::Tls>,
+    source: Source<'_>,
+    folder: &Path,
+    problems: &mut Vec<Problem>,
+) -> Tls {
+    let files = tls.get_ref();
+    if files.certificate.as_os_str().is_empty() || files.key.as_os_str().is_empty() {
+        let text = "`tls` needs both files, as in `tls = { certificate = \"gw.crt\", key = \"gw.key\" }`";
+        problems.push(source.problem(tls.span(), text));
+    }
+    let client_certificate = client_certificate(plain, tls, source, problems);
+    let beside = |file: &PathBuf| folder.join(file);
+    Tls {
+        certificate: beside(&files.certificate),
+        key: beside(&files.key),
+        client_ca: files.client_ca.as_ref().map(beside),
+        client_crl: files.client_crl.as_ref().map(beside),
+        client_certificate,
+    }
 }
 
 /// Returns whether clients must show a certificate: where a CA is named, unless it says otherwise.

@@ -3,6 +3,7 @@
 //! [`load`] gives either a [`Config`] that can be run or every problem in it. It binds nothing and
 //! looks nothing up. The keys, their defaults and their units stand in `deploy/config/gateway.toml`.
 
+mod admin;
 mod control;
 mod file;
 mod listeners;
@@ -14,7 +15,6 @@ pub mod users;
 mod values;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub use common::document::read_file;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+pub use self::admin::Admin;
+pub use self::admin::Open;
 pub use self::control::ControlSocket;
 pub use self::control::USUAL_CONTROL_SOCKET;
 pub use self::listeners::ClientCertificatePolicy;
@@ -40,7 +42,6 @@ pub use self::reload::Reload;
 use self::reload::Whole;
 pub use self::roles::RoleSummary;
 pub use self::roles::Roles;
-use self::values::AdminAddress;
 use crate::events::Log;
 use crate::policy::addresses::Addresses;
 use crate::policy::canaries::Canaries;
@@ -97,13 +98,12 @@ pub struct Config {
     pub file: Option<PathBuf>,
 }
 
-/// The admin listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admin {
-    /// Address and port; port 0 lets the system choose.
-    pub address: SocketAddr,
-    /// Networks that are answered beside loopback.
-    pub from: Vec<IpNet>,
+impl Config {
+    /// Returns the TLS identities of all listeners.
+    pub fn identities(&self) -> impl Iterator<Item = &Tls> {
+        let admin = self.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+        self.listeners.iter().filter_map(|listener| listener.tls.as_ref()).chain(admin)
+    }
 }
 
 /// Deadlines and checks of a tunnel.
@@ -171,7 +171,7 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
     let (written, mut problems) = decode::<file::File>(source);
     let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
     let listeners = listeners::read(&written.listener, source, folder, &mut problems);
-    let admin = admin(written.admin, source, &mut problems);
+    let admin = admin::read(written.admin, source, folder, &mut problems);
     let relay = relay(written.relay, source, folder, &mut problems);
     let percent_encoded = written.passwords.percent_encoded.0.0;
     let has_client_ca =
@@ -244,24 +244,6 @@ fn read(source: Source<'_>, file: Option<&Path>) -> Result<Config, Problems> {
         roles,
         file: file.map(Path::to_owned),
     })
-}
-
-fn admin(
-    written: Option<toml::Spanned<file::Admin>>,
-    source: Source<'_>,
-    problems: &mut Vec<Problem>,
-) -> Option<Admin> {
-    let span = written.as_ref().map(toml::Spanned::span).unwrap_or_default();
-    let written = written.map(toml::Spanned::into_inner).unwrap_or_default();
-    let AdminAddress::At(address) = written.address.0 else { return None };
-    let from: Vec<IpNet> = written.from.values().map(|net| net.0).collect();
-    if !address.ip().is_loopback() && from.is_empty() {
-        let text = format!(
-            "the admin listener on {address} is open to the network; list who may read it in `from`, or use 127.0.0.1"
-        );
-        problems.push(source.problem(span, text));
-    }
-    Some(Admin { address, from })
 }
 
 fn relay(

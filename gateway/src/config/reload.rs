@@ -120,7 +120,12 @@ impl Files {
         files
             .read
             .extend(written.relay.and_then(|relay| relay.into_inner().ca).map(|file| folder.join(file)));
-        for tls in written.listener.iter().filter_map(|listener| listener.get_ref().tls.as_ref()) {
+        let admin = written.admin.as_ref().map(toml::Spanned::get_ref);
+        let admin_users = admin.and_then(|admin| admin.users_file.as_ref());
+        files.read.extend(admin_users.map(|file| folder.join(file.get_ref())));
+        let admin_tls = admin.and_then(|admin| admin.tls.as_ref());
+        let tls = written.listener.iter().filter_map(|listener| listener.get_ref().tls.as_ref());
+        for tls in tls.chain(admin_tls) {
             let tls = tls.get_ref();
             let named =
                 [Some(&tls.certificate), Some(&tls.key), tls.client_ca.as_ref(), tls.client_crl.as_ref()];

@@ -235,7 +235,7 @@ fn destinations(
     destinations
 }
 
-fn read_users(
+pub(super) fn read_users(
     written: &Spanned<PathBuf>,
     folder: &Path,
     source: Source<'_>,

@@ -92,7 +92,8 @@ pub(super) async fn identify(
     }
 }
 
-async fn prove(stations: &Stations, check: PasswordCheck, from: IpAddr) -> Result<Client, Refusal> {
+/// Runs a password check in its turn, and counts it; a failed one counts against `from`.
+pub async fn prove(stations: &Stations, check: PasswordCheck, from: IpAddr) -> Result<Client, Refusal> {
     stations.limits.knock(from)?;
     let waiting = Waiting::begin(&stations.passwords.waiting)?;
     let waited = timeout(LONGEST_WAIT, stations.passwords.at_once.acquire()).await;

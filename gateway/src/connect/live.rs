@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::host_port::HostName;
 use ipnet::IpNet;
 
 use crate::config::EndTunnels;
+use crate::config::Open;
 use crate::config::Tunnel;
 use crate::dial::relay::Relays;
 use crate::dial::resolve::Resolver;
+use crate::listen::tls::Identity;
 use crate::policy::Policy;
+use crate::policy::accounts::Accounts;
 use crate::policy::relays::RelaySettings;
 
 /// One configuration in force. A request takes one snapshot of it and keeps it until its answer; a
@@ -30,8 +34,23 @@ pub struct Live {
     pub tunnel: Arc<Tunnel>,
     /// How long a client may take to send its request head.
     pub head_timeout: Duration,
-    /// Networks that the admin listener answers, beside loopback.
-    pub admin_from: Vec<IpNet>,
+    /// Who may read the admin listener.
+    pub admin: AdminAccess,
     /// Which open tunnels end when this comes into force.
     pub end_tunnels: EndTunnels,
+}
+
+/// Who may read the admin listener, and over what.
+#[derive(Default)]
+pub struct AdminAccess {
+    /// Networks that it answers, beside loopback.
+    pub from: Vec<IpNet>,
+    /// Names in a `Host` field that are its own.
+    pub names: Vec<HostName>,
+    /// What it shows without credentials.
+    pub open: Vec<Open>,
+    /// Who may read the rest; `None` where nobody is asked who he is.
+    pub accounts: Option<Accounts>,
+    /// Its TLS identity; plain HTTP without one.
+    pub tls: Option<Arc<Identity>>,
 }

@@ -32,6 +32,9 @@ pub(super) fn refused(stations: &Stations, record: Record, refusal: &Refusal) {
     if let Some(sighting) = &record.sighting {
         sighting.refused(refusal.row().reason);
     }
+    if let Some(example) = record.example() {
+        stations.examples.note(refusal.row().reason, example);
+    }
     record.refused(refusal, &stations.repeats);
 }
 

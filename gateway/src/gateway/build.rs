@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::StartError;
 use super::relays;
 use crate::config::Config;
+use crate::connect::AdminAccess;
 use crate::connect::Live;
 use crate::dial::relay::Relays;
 use crate::dial::resolve::Resolver;
+use crate::listen::tls::Identity;
 use crate::policy::Policy;
 use crate::policy::addresses::Addresses;
 use crate::policy::passwords::Verified;
@@ -18,6 +20,7 @@ use crate::policy::via::Via;
 pub(super) struct Parts {
     pub(super) resolver: Arc<Resolver>,
     relays: Option<Arc<Relays>>,
+    admin_tls: Option<Arc<Identity>>,
 }
 
 impl Parts {
@@ -25,7 +28,7 @@ impl Parts {
     pub(super) fn new(config: &Config, via: Via) -> Result<Self, StartError> {
         let resolver = Arc::new(Resolver::new(&config.dns)?);
         let relays = relays(config, via)?.map(Arc::new);
-        Ok(Self { resolver, relays })
+        Ok(Self { resolver, relays, admin_tls: admin_tls(config, None)? })
     }
 
     /// Keeps of `before` what is the same: the answers of name servers, and what is known of the relays'
@@ -41,11 +44,18 @@ impl Parts {
             true => before.relays.clone(),
             false => relays(config, via)?.map(Arc::new),
         };
-        Ok(Self { resolver, relays })
+        Ok(Self { resolver, relays, admin_tls: admin_tls(config, before.admin.tls.as_ref())? })
     }
 
     /// Puts the whole together. `own` are the addresses that are never dialled.
     pub(super) fn live(self, config: &Config, own: Vec<SocketAddr>, verified: Arc<Verified>) -> Live {
+        let admin = config.admin.as_ref().map(|admin| AdminAccess {
+            from: admin.from.clone(),
+            names: admin.names.clone(),
+            open: admin.open.clone(),
+            accounts: admin.accounts(Arc::clone(&verified)),
+            tls: self.admin_tls,
+        });
         Live {
             policy: Policy {
                 accounts: config.roles.accounts(verified),
@@ -56,8 +66,18 @@ impl Parts {
             relay_settings: config.relay.clone(),
             tunnel: Arc::new(config.tunnel.clone()),
             head_timeout: config.head_timeout,
-            admin_from: config.admin.as_ref().map(|admin| admin.from.clone()).unwrap_or_default(),
+            admin: admin.unwrap_or_default(),
             end_tunnels: config.reload.end_tunnels,
         }
     }
+}
+
+/// Reads the admin listener's TLS identity, unless the one before has the same settings.
+fn admin_tls(config: &Config, before: Option<&Arc<Identity>>) -> Result<Option<Arc<Identity>>, StartError> {
+    let Some(tls) = config.admin.as_ref().and_then(|admin| admin.tls.as_ref()) else { return Ok(None) };
+    let kept = before.filter(|before| before.settings() == tls);
+    Ok(Some(match kept {
+        Some(kept) => Arc::clone(kept),
+        None => Arc::new(Identity::load(tls)?),
+    }))
 }

@@ -14,7 +14,6 @@ mod settled;
 mod watch;
 
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -37,6 +36,7 @@ use self::said::Said;
 pub(super) use self::settled::Listening;
 pub(super) use self::settled::Settled;
 pub(super) use self::watch::watch;
+use super::bounds;
 use super::connections;
 use super::identities;
 use super::places::Places;
@@ -49,6 +49,7 @@ use crate::connect::Stations;
 use crate::listen::tls::Identity;
 use crate::observe::metrics::Bounds;
 use crate::observe::metrics::ReloadResult;
+use crate::observe::situation::ReloadState;
 use crate::policy::passwords::Verified;
 use crate::sandbox::Openings;
 use crate::sandbox::Sandbox;
@@ -70,24 +71,6 @@ pub struct Outcome {
     pub waits: Vec<String>,
 }
 
-/// Whether what is written is what is in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ReloadState {
-    /// The configuration file; `None` while the built-in default is in force.
-    pub file: Option<PathBuf>,
-    /// Whether changed files are taken by themselves.
-    pub watch: bool,
-    /// When the configuration was last found right, in seconds since 1970.
-    pub last_success: u64,
-    /// What is wrong with the one that is written; empty while it is in force.
-    pub problems: Vec<String>,
-    /// What of the configuration in force waits for a hand-over (SIGUSR2) or a restart.
-    pub waits: Vec<String>,
-    /// Who may go where by the configuration in force; `status` shows it at its head.
-    #[serde(skip)]
-    pub policy: String,
-}
-
 /// The files of a configuration as they were before it was loaded: whatever changes from then on is a change.
 #[derive(Default)]
 pub struct Baseline {
@@ -96,6 +79,11 @@ pub struct Baseline {
 }
 
 impl Baseline {
+    /// Returns a few digits that are others for another text of the files.
+    pub(super) fn fingerprint(&self) -> String {
+        self.contents.fingerprint()
+    }
+
     /// Looks at the files of the configuration that will be loaded from here.
     pub fn of(named: Option<&Path>) -> Self {
         let file = named.unwrap_or(Path::new(USUAL_PLACE)).to_owned();
@@ -110,6 +98,19 @@ impl Baseline {
     }
 }
 
+/// Returns what is known of a configuration that has come into force.
+pub(super) fn state(config: &Config, hash: String, waits: Vec<String>) -> ReloadState {
+    ReloadState {
+        file: config.file.clone(),
+        hash,
+        watch: config.reload.watch,
+        last_success: now(),
+        problems: Vec::new(),
+        waits,
+        policy: config.policy(),
+    }
+}
+
 /// Puts another configuration in force.
 pub struct Reloader {
     stations: Arc<Stations>,
@@ -117,7 +118,6 @@ pub struct Reloader {
     verified: Arc<Verified>,
     settled: Settled,
     sandbox: OnceLock<(Openings, Sandbox)>,
-    state: Mutex<ReloadState>,
     seen: Mutex<Stamps>,
     /// The right to read the files. Who is late keeps it until he is done.
     reads: Arc<Semaphore>,
@@ -131,23 +131,14 @@ struct Work {
 }
 
 impl Reloader {
-    /// Begins with the configuration that the gateway was started with, and what its files held before.
+    /// Begins with what the files of the configuration in force held before it was loaded.
     pub(super) fn new(
-        config: &Config,
         baseline: Baseline,
         stations: Arc<Stations>,
         places: Arc<Places>,
         verified: Arc<Verified>,
         settled: Settled,
     ) -> Self {
-        let state = ReloadState {
-            file: config.file.clone(),
-            watch: config.reload.watch,
-            last_success: now(),
-            problems: Vec::new(),
-            waits: Vec::new(),
-            policy: config.policy(),
-        };
         let work = Work { contents: baseline.contents, said: Said::default() };
         Self {
             stations,
@@ -155,7 +146,6 @@ impl Reloader {
             verified,
             settled,
             sandbox: OnceLock::new(),
-            state: Mutex::new(state),
             seen: Mutex::new(baseline.seen),
             reads: Arc::new(Semaphore::new(1)),
             work: tokio::sync::Mutex::new(work),
@@ -183,7 +173,7 @@ impl Reloader {
         };
         let summary = candidate.summary();
         work.contents = candidate.contents.clone();
-        self.take(&candidate.config, &waits);
+        self.take(&candidate.config, &work.contents, &waits);
         if result == ReloadResult::Applied {
             self.put_in_force(candidate);
         }
@@ -223,40 +213,36 @@ impl Reloader {
 
     /// Returns whether what is written is in force, and what waits for a hand-over (SIGUSR2) or a restart.
     pub fn state(&self) -> ReloadState {
-        lock(&self.state).clone()
+        self.stations.situation.reload()
     }
 
     /// Returns the TLS identities in use.
     pub(super) fn identities(&self) -> Vec<Arc<Identity>> {
-        self.settled.listeners.iter().filter_map(|one| one.speaks.load().tls.clone()).collect()
+        let admin = self.stations.live.load().admin.tls.clone();
+        self.settled.listeners.iter().filter_map(|one| one.speaks.load().tls.clone()).chain(admin).collect()
     }
 
     fn refuse(&self, work: &mut Work, mut problems: Vec<String>, why: &str) -> Outcome {
         shorten(&mut problems);
-        let waits = {
-            let mut state = lock(&self.state);
+        let waits = self.stations.situation.change(|state| {
             state.problems.clone_from(&problems);
             state.waits.clone()
-        };
+        });
         self.stations.metrics.reload(ReloadResult::Refused, waits.len());
         let outcome = Outcome { outcome: ReloadResult::Refused, problems, waits };
         work.said.say(&outcome, why, "", "");
         outcome
     }
 
-    fn take(&self, config: &Config, waits: &[String]) {
-        let mut state = lock(&self.state);
-        state.file.clone_from(&config.file);
-        state.watch = config.reload.watch;
-        state.last_success = now();
-        state.problems.clear();
-        state.waits = waits.to_vec();
-        state.policy = config.policy();
+    fn take(&self, config: &Config, contents: &Contents, waits: &[String]) {
+        let new = state(config, contents.fingerprint(), waits.to_vec());
+        self.stations.situation.change(|state| *state = new);
     }
 
     fn put_in_force(&self, candidate: Candidate) {
         let Candidate { config, parts, speaks, own, .. } = candidate;
         let (most, limits) = connections(&config);
+        self.stations.situation.bound(bounds(&config, most));
         self.stations.metrics.bounds.limits(most, limits.tunnels);
         self.stations.limits.change(limits);
         self.stations.gate.set(config.surge);
@@ -278,7 +264,7 @@ impl Reloader {
     }
 
     fn is_watching(&self) -> bool {
-        lock(&self.state).watch
+        self.stations.situation.change(|state| state.watch)
     }
 
     fn seen(&self) -> Stamps {

@@ -49,6 +49,7 @@ use crate::control::client::ClientError;
 use crate::control::successor::Predecessor;
 use crate::events;
 use crate::observe::log;
+use crate::observe::situation::Stage;
 
 /// Longest wait for what is no tunnel, once the tunnels are cut: a head, a look-up. They have deadlines.
 const LAST: Duration = Duration::from_secs(1);
@@ -67,14 +68,6 @@ pub struct Attendants {
     pub orders: (mpsc::Sender<Order>, mpsc::Receiver<Order>),
 }
 
-/// Where a gateway is between serving and its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Serving,
-    LameDuck { until: Instant },
-    Draining { until: Instant },
-}
-
 struct Running {
     gateway: Gateway,
     door: Option<Door>,
@@ -87,8 +80,6 @@ struct Running {
     conversations: TaskTracker,
     service: Service,
     reloads: JoinSet<()>,
-    begun: Clock,
-    phase: Phase,
     /// The right to hand over: one at a time.
     turn: Arc<Semaphore>,
     successor: Option<i32>,
@@ -148,8 +139,6 @@ impl Running {
             conversations,
             service: Service::new(),
             reloads: JoinSet::new(),
-            begun: Clock::now(),
-            phase: Phase::Serving,
             turn: Arc::new(Semaphore::new(1)),
             successor: None,
             gateway,
@@ -178,13 +167,17 @@ impl Running {
         Ok(())
     }
 
+    fn stage(&self) -> Stage {
+        self.gateway.stations.situation.stage()
+    }
+
     /// Returns how many tunnels were cut.
     async fn obey_to_the_end(&mut self, inbox: &mut mpsc::Receiver<Order>) -> u32 {
         loop {
             let clients = self.clients.clone();
-            let deadline = match self.phase {
-                Phase::Serving => None,
-                Phase::LameDuck { until } | Phase::Draining { until } => Some(until),
+            let deadline = match self.stage() {
+                Stage::Serving => None,
+                Stage::LameDuck { until } | Stage::Draining { until } => Some(Instant::from_std(until)),
             };
             let late = async {
                 match deadline {
@@ -198,9 +191,9 @@ impl Running {
                         return self.cut("a second signal").await;
                     }
                 }
-                () = late => match self.phase {
-                    Phase::LameDuck { .. } => self.stop_accepting().await,
-                    Phase::Serving | Phase::Draining { .. } => return self.cut("the drain time is over").await,
+                () = late => match self.stage() {
+                    Stage::LameDuck { .. } => self.stop_accepting().await,
+                    Stage::Serving | Stage::Draining { .. } => return self.cut("the drain time is over").await,
                 },
                 // Ends only when the tracker is closed, which draining does.
                 () = clients.wait() => return 0,
@@ -213,7 +206,7 @@ impl Running {
     async fn obey(&mut self, order: Order) -> std::ops::ControlFlow<()> {
         match order {
             Order::Terminate => {
-                if self.phase != Phase::Serving {
+                if self.stage() != Stage::Serving {
                     return std::ops::ControlFlow::Break(());
                 }
                 self.drain("a signal").await;
@@ -239,7 +232,7 @@ impl Running {
 
     /// Turns readiness red and begins to drain, at once or after the lame-duck time.
     async fn drain(&mut self, why: &str) {
-        if self.phase != Phase::Serving {
+        if self.stage() != Stage::Serving {
             return;
         }
         let stations = &self.gateway.stations;
@@ -249,7 +242,7 @@ impl Running {
         if lame_duck.is_zero() {
             return self.stop_accepting().await;
         }
-        self.phase = Phase::LameDuck { until: Instant::now() + lame_duck };
+        stations.situation.enter(Stage::LameDuck { until: Clock::now() + lame_duck });
         info!(
             event_id = events::DRAINING.0,
             lame_duck = ?lame_duck,
@@ -268,7 +261,8 @@ impl Running {
     fn wait_for_tunnels(&mut self, text: &str) {
         let stations = &self.gateway.stations;
         info!(event_id = events::DRAINING.0, tunnels = stations.limits.tunnels(), "{text}");
-        self.phase = Phase::Draining { until: Instant::now() + stations.live.load().tunnel.drain };
+        let until = Clock::now() + stations.live.load().tunnel.drain;
+        stations.situation.enter(Stage::Draining { until });
         self.clients.close();
     }
 
@@ -316,9 +310,9 @@ impl Running {
 
     /// Tells systemd that the gateway serves, or that a reload is over.
     fn say_ready(&self) {
-        match self.phase {
-            Phase::Serving => self.service.ready(&self.gateway.reloader.state().policy),
-            Phase::LameDuck { .. } | Phase::Draining { .. } => self.service.stopping("draining"),
+        match self.stage() {
+            Stage::Serving => self.service.ready(&self.gateway.reloader.state().policy),
+            Stage::LameDuck { .. } | Stage::Draining { .. } => self.service.stopping("draining"),
         }
     }
 }

@@ -21,6 +21,7 @@ use tracing::warn;
 
 use crate::ending::Ending;
 use crate::events;
+use crate::observe::examples::Example;
 use crate::observe::fleet::Sighting;
 use crate::observe::repeats::Repeats;
 use crate::parse::TlsVersion;
@@ -145,6 +146,12 @@ impl Record {
     /// Returns the request's id.
     pub fn id(&self) -> RequestId {
         self.id
+    }
+
+    /// Returns what is worth keeping of a refused request whose target parsed.
+    pub fn example(&self) -> Option<Example> {
+        let target = self.target.clone()?;
+        Some(Example { at: Instant::now(), target, user: self.user.clone(), from: self.client.ip() })
     }
 
     /// Marks the moment of the 200 and returns how long it took to get there.

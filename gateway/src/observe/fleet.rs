@@ -5,6 +5,7 @@
 //! and families, never clients.
 
 mod client;
+mod pages;
 mod table;
 mod view;
 
@@ -32,6 +33,9 @@ pub use self::client::MOST_WORKSPACES;
 use self::client::Moment;
 pub use self::client::REGULAR;
 use self::client::Share;
+pub use self::pages::FleetCounts;
+pub use self::pages::REFUSED_FOR;
+pub use self::pages::Sort;
 pub use self::table::GONE;
 use self::table::Room;
 use self::table::Table;
@@ -75,6 +79,7 @@ pub struct Fleet {
 /// A client that was identified, for as long as its request is worked on.
 #[derive(Clone, Debug)]
 pub struct Sighting {
+    began: Instant,
     role: Arc<str>,
     client: Option<Held>,
 }
@@ -83,7 +88,7 @@ impl Sighting {
     /// Counts that the request was refused.
     pub fn refused(&self, reason: &'static str) {
         if let Some(client) = &self.client {
-            client.refused(reason);
+            client.refused(reason, self.began.elapsed());
         }
     }
 }
@@ -157,7 +162,7 @@ impl Fleet {
         if let Some(client) = &client {
             client.seen(&role, from, now);
         }
-        Sighting { role, client }
+        Sighting { began: self.began, role, client }
     }
 
     /// Begins to count a tunnel of a client that was seen.
@@ -242,28 +247,9 @@ impl Fleet {
         }
     }
 
-    /// Returns a page of the clients that are asked for.
-    pub fn clients(&self, query: &Query, now: Instant) -> ClientPage {
-        let look = self.look(self.moment(now));
-        let mut matching = self.table().all();
-        matching.retain(|client| {
-            query.role.as_ref().is_none_or(|role| **role == *client.detail().role)
-                && query.state.is_none_or(|state| state == look.state(client))
-        });
-        let mut found: Vec<_> = matching.iter().map(|client| (client.id(), client)).collect();
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        if let Some(after) = &query.after {
-            found.retain(|(id, _)| id > after);
-        }
-        let limit = query.limit.clamp(1, MOST_OF_A_PAGE);
-        let rest = found.len() > limit;
-        let shown: Vec<_> = found.into_iter().take(limit).map(|(_, client)| look.client(client)).collect();
-        ClientPage {
-            time: look.time(look.now),
-            matching: matching.len(),
-            next: shown.last().filter(|_| rest).map(|client| client.id.clone()),
-            clients: shown,
-        }
+    /// Returns the bytes of all roles that are known, those of open tunnels included.
+    pub fn bytes(&self) -> Traffic {
+        self.metrics.total()
     }
 
     fn look(&self, now: Moment) -> Look {

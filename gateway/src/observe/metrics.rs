@@ -1,11 +1,13 @@
 //! Metrics. Every series exists from the start: labels come from the tables, never from a peer.
 
+mod admin;
 mod bounds;
 mod canaries;
 mod fleet;
 mod pipes;
 mod reloads;
 mod surge;
+mod usage;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,6 +27,8 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+use self::admin::Admin;
+pub use self::admin::AdminRefusal;
 pub use self::bounds::Bounds;
 pub use self::bounds::RunsOut;
 use self::canaries::Canaries;
@@ -33,6 +37,7 @@ pub use self::pipes::PipeMetrics;
 pub use self::reloads::ReloadResult;
 use self::reloads::Reloads;
 use self::surge::Surge;
+pub use self::usage::Usage;
 use super::access::Traffic;
 use super::log::Dropped;
 use crate::ending::Ending;
@@ -92,6 +97,8 @@ pub struct Metrics {
     pub surge: Surge,
     /// Those of the pipes.
     pub pipes: PipeMetrics,
+    /// Those of the admin listener.
+    pub admin: Admin,
 }
 
 impl Metrics {
@@ -194,6 +201,7 @@ impl Metrics {
             canaries: Canaries::new(&registry)?,
             surge: Surge::new(&registry)?,
             pipes: PipeMetrics::new(&registry)?,
+            admin: Admin::new(&registry)?,
             registry,
         })
     }

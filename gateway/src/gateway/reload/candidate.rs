@@ -70,7 +70,13 @@ impl Candidate {
         before: &Contents,
         mut problems: Vec<String>,
     ) -> Result<Self, Vec<String>> {
-        let emptied = config.roles.users_files.iter().filter(|file| contents.is_emptied(before, file));
+        let admin_users = config.admin.as_ref().and_then(|admin| admin.users_file.as_ref());
+        let emptied = config
+            .roles
+            .users_files
+            .iter()
+            .chain(admin_users)
+            .filter(|file| contents.is_emptied(before, file));
         problems.extend(emptied.map(|file| {
             format!(
                 "{}: it is empty and was not; where nobody is meant, write a comment line (`# nobody`) into it",

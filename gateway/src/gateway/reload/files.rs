@@ -61,6 +61,19 @@ impl Contents {
         Self(files.into_iter().map(|file| (file.clone(), content(file))).collect())
     }
 
+    /// Returns twelve digits that are others for another content of any of them, whatever they are called.
+    pub(super) fn fingerprint(&self) -> String {
+        let mut digest = Blake2s256::default();
+        for content in self.0.values() {
+            match content {
+                Content::Text(text) => digest.update(text),
+                Content::Blank | Content::Unreadable(_) => digest.update(&[0]),
+            }
+        }
+        let digest: [u8; 32] = digest.finalize_fixed().into();
+        digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Says whether a file holds what it held in `other`.
     pub(super) fn same(&self, other: &Self, file: &Path) -> bool {
         self.0.get(file) == other.0.get(file)

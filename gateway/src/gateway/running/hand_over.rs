@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use tracing::warn;
 
-use super::Phase;
 use super::Running;
 use crate::control::Offer;
 use crate::control::pass::Passed;
@@ -15,11 +14,12 @@ use crate::events;
 use crate::gateway::accepting;
 use crate::gateway::launcher;
 use crate::listen::inherited::Kind;
+use crate::observe::situation::Stage;
 
 impl Running {
     pub(super) async fn start_successor(&mut self) {
         let id = events::HAND_OVER.0;
-        if self.phase != Phase::Serving {
+        if self.stage() != Stage::Serving {
             return warn!(
                 event_id = id,
                 "SIGUSR2: this gateway is draining already; no successor is started"
@@ -38,7 +38,7 @@ impl Running {
     }
 
     pub(super) fn offer(&mut self) -> Result<Offer, String> {
-        if self.phase != Phase::Serving {
+        if self.stage() != Stage::Serving {
             return Err("this gateway is draining already; start one without --take-over".to_owned());
         }
         let busy = |_| "another hand-over is under way; wait for its end".to_owned();
@@ -65,7 +65,7 @@ impl Running {
 
     /// Leaves everything that listens to the successor, and drains.
     pub(super) async fn give_way(&mut self, pid: i32) -> Result<(), String> {
-        if self.phase != Phase::Serving {
+        if self.stage() != Stage::Serving {
             return Err("this gateway was told to end meanwhile".to_owned());
         }
         // What waits in the queues is the successor's.

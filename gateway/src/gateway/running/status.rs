@@ -2,20 +2,14 @@
 
 use serde_json::Value;
 use serde_json::json;
-use tokio::time::Instant;
 
-use super::Phase;
 use super::Running;
 
 impl Running {
     /// Returns the state of the whole gateway.
     pub(super) fn status(&self) -> Value {
-        let (state, left) = match self.phase {
-            Phase::Serving => ("serving", None),
-            Phase::LameDuck { until } => ("lame-duck", Some(until)),
-            Phase::Draining { until } => ("draining", Some(until)),
-        };
-        let left = left.map(|until| until.saturating_duration_since(Instant::now()).as_secs());
+        let situation = &self.gateway.stations.situation;
+        let left = self.stage().left().map(|left| left.as_secs());
         let listeners = self.gateway.listeners.iter().map(|bound| {
             let speaks = bound.speaks.load();
             json!({
@@ -29,8 +23,8 @@ impl Running {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
-            "uptime_seconds": self.begun.elapsed().as_secs(),
-            "state": state,
+            "uptime_seconds": situation.uptime().as_secs(),
+            "state": self.stage().label(),
             "seconds_left": left,
             "ready": readiness.ready,
             "readiness": readiness,

@@ -65,6 +65,8 @@ pub(super) struct Client {
     pub(super) open: AtomicU32,
     pub(super) tunnels: AtomicU64,
     pub(super) refused: AtomicU64,
+    /// In milliseconds; 0 is never.
+    refused_at: AtomicU64,
     families: [Counts; Family::ALL.len()],
     detail: Mutex<Detail>,
 }
@@ -104,6 +106,7 @@ impl Client {
             open: AtomicU32::new(0),
             tunnels: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            refused_at: AtomicU64::new(0),
             families: Default::default(),
             detail: Mutex::new(detail),
         }
@@ -138,9 +141,16 @@ impl Client {
     }
 
     /// Takes note of a refusal.
-    pub(super) fn refused(&self, reason: &'static str) {
+    pub(super) fn refused(&self, reason: &'static str, now: Moment) {
         self.refused.fetch_add(1, Relaxed);
+        self.refused_at.fetch_max(milliseconds(now).max(1), Relaxed);
         self.detail().last_refusal = Some(reason);
+    }
+
+    /// Returns when it was refused last.
+    pub(super) fn refused_at(&self) -> Option<Moment> {
+        let at = self.refused_at.load(Relaxed);
+        (at > 0).then(|| Duration::from_millis(at))
     }
 
     /// Returns when it was seen last.

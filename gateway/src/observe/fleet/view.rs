@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::client::Client;
 use super::client::Moment;
+use super::pages::Sort;
 use crate::observe::access::Traffic;
 use crate::policy::limits::ClientKey;
 
@@ -89,6 +90,14 @@ pub struct Query {
     pub role: Option<String>,
     /// In this state only.
     pub state: Option<ClientState>,
+    /// Refused of late, or not.
+    pub refused: Option<bool>,
+    /// With this text in its id, role, addresses, workspaces or last refusal.
+    pub search: Option<String>,
+    /// In this order.
+    pub sort: Sort,
+    /// Behind so many.
+    pub offset: usize,
     /// Behind this id, in the order of ids.
     pub after: Option<String>,
     /// At most so many.
@@ -97,7 +106,16 @@ pub struct Query {
 
 impl Default for Query {
     fn default() -> Self {
-        Self { role: None, state: None, after: None, limit: USUAL_PAGE }
+        Self {
+            role: None,
+            state: None,
+            refused: None,
+            search: None,
+            sort: Sort::Id,
+            offset: 0,
+            after: None,
+            limit: USUAL_PAGE,
+        }
     }
 }
 
@@ -143,6 +161,8 @@ pub struct ClientView {
     pub refused: u64,
     /// The reason of the last one.
     pub last_refusal: Option<&'static str>,
+    /// Seconds since then.
+    pub refused_seconds: Option<u64>,
     /// Bytes of all its tunnels, the open ones included.
     #[serde(flatten)]
     pub bytes: BytesView,
@@ -222,6 +242,7 @@ impl Look {
             tunnels: client.tunnels.load(Relaxed),
             refused: client.refused.load(Relaxed),
             last_refusal: detail.last_refusal,
+            refused_seconds: client.refused_at().map(|at| self.now.saturating_sub(at).as_secs()),
             bytes: client.bytes().into(),
             families: families.map(|(family, bytes)| (family.label(), bytes.into())).collect(),
             workspaces: workspaces.map(|(name, counts)| (name.to_string(), counts.read().into())).collect(),

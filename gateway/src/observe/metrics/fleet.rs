@@ -13,6 +13,7 @@ use prometheus::Opts;
 use super::Metrics;
 use super::lock;
 use super::registered;
+use crate::observe::access::Traffic;
 use crate::policy::fleet::Family;
 
 const STATES: [&str; 2] = ["active", "silent"];
@@ -92,6 +93,16 @@ impl FleetMetrics {
             // A tunnel of a role that a reload has just ended counts for nobody.
             None => (self.nobody.clone(), self.nobody.clone()),
         }
+    }
+
+    /// Returns the bytes of all roles that are known, those of open tunnels included.
+    pub(in crate::observe) fn total(&self) -> Traffic {
+        let mut total = Traffic::default();
+        for (_, [up, down]) in lock(&self.roles).values().flatten() {
+            total.up = total.up.saturating_add(up.get());
+            total.down = total.down.saturating_add(down.get());
+        }
+        total
     }
 
     /// Takes over what a sweep has found.

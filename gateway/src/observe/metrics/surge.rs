@@ -64,6 +64,12 @@ impl Surge {
         }
     }
 
+    /// Returns how many are in and how many wait.
+    pub(super) fn now(&self) -> (u64, u64) {
+        let number = |count: i64| u64::try_from(count).unwrap_or_default();
+        (number(self.in_progress.get()), number(self.waiting.iter().map(|(_, waiting)| waiting.get()).sum()))
+    }
+
     /// Counts a client that went away while it waited.
     pub fn abandoned(&self) {
         self.abandoned.inc();

@@ -1,0 +1,154 @@
+//! The admin listener: who may read what, over what.
+
+use std::sync::Arc;
+
+use end_to_end::config::Config;
+use end_to_end::gateway::Gateway;
+use end_to_end::pki::Pki;
+use end_to_end::users::basic;
+use end_to_end::users::users_file;
+use end_to_end::wire;
+use end_to_end::wire::Answer;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::stage::ANYONE;
+
+const REFUSALS: &str = "la_gateway_admin_refusals_total";
+const NAME: &str = "gateway.example.com";
+
+/// An admin listener with TLS, a user `ann` with the password `secret`, and these keys.
+fn guarded(pki: &Pki, tls: &str, keys: &str) -> Config {
+    let files = pki.pem_files("admin", &[NAME, "127.0.0.1"]);
+    let (certificate, key) = (files.certificate.display(), files.key.display());
+    Config::new(&format!(
+        "[admin]\naddress = \"127.0.0.1:0\"\ntls = {{ certificate = \"{certificate}\", key = \"{key}\"{tls} }}\n\
+         users_file = \"admin.users\"\n{keys}\n{ANYONE}"
+    ))
+    .file("admin.users", &users_file(&[("ann", "secret")]))
+}
+
+/// Asks over TLS.
+async fn ask(
+    gateway: &Gateway,
+    client: &Arc<ClientConfig>,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Option<Answer> {
+    let socket = TcpStream::connect(gateway.admin()).await.expect("a connection");
+    let name = ServerName::try_from(NAME).expect("a name");
+    let mut stream = TlsConnector::from(Arc::clone(client)).connect(name, socket).await.ok()?;
+    let headers = [&[("Host", NAME), ("Connection", "close")], headers].concat();
+    wire::send_head(&mut stream, &format!("GET {path}"), &headers, 0).await;
+    wire::read_answer_until_close(&mut stream).await
+}
+
+async fn refusals(gateway: &Gateway, client: &Arc<ClientConfig>, reason: &str) -> f64 {
+    let answer = ask(gateway, client, "/metrics", &[]).await.expect("an answer");
+    end_to_end::metrics::Metrics::parse(answer.text()).value(REFUSALS, &[("reason", reason)])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_is_asked_for_and_what_is_open_is_shown_without() {
+    let pki = Pki::new();
+    let config = guarded(&pki, "", &format!("open = [\"metrics\"]\nnames = [\"{NAME}\"]"));
+    let gateway = Gateway::start(&config).await;
+    let client = pki.client_config();
+    let status = async |path: &str, headers: &[(&str, &str)]| {
+        ask(&gateway, &client, path, headers).await.expect("an answer").head.status
+    };
+    assert_eq!(status("/metrics", &[]).await, 200);
+    for path in ["/", "/api/clients", "/healthz", "/readyz", "/nothing"] {
+        let answer = ask(&gateway, &client, path, &[]).await.expect("an answer");
+        let challenge = answer.head.header("www-authenticate").expect("a challenge");
+        assert!(answer.head.status == 401 && challenge.starts_with("Basic realm="), "{path}");
+    }
+    let right = basic("ann", "secret");
+    for authorization in
+        [basic("ann", "wrong"), basic("bob", "secret"), "Basic".to_owned(), "Bearer x".to_owned()]
+    {
+        assert_eq!(
+            status("/api/clients", &[("Authorization", &authorization)]).await,
+            401,
+            "{authorization}"
+        );
+    }
+    let twice = [("Authorization", right.as_str()), ("Authorization", right.as_str())];
+    assert_eq!(status("/api/clients", &twice).await, 401);
+    // Nobody at the proxy is somebody here, and the field of a proxy counts for nothing.
+    assert_eq!(status("/api/clients", &[("Proxy-Authorization", &right)]).await, 401);
+    assert_eq!(status("/api/clients", &twice[..1]).await, 200);
+    assert_eq!(refusals(&gateway, &client, "credentials_missing").await, 6.0);
+    assert_eq!(refusals(&gateway, &client, "credentials_rejected").await, 5.0);
+    let record =
+        gateway.wait_for_record("a wrong password", |record| record.is("reason", "credentials_rejected"));
+    assert_eq!(record.await.number("event_id"), 110);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_guesses_is_barred_and_who_is_known_is_not() {
+    let pki = Pki::new();
+    let limits = "[limits]\nfailed_logins_per_minute = 3\n";
+    let gateway = Gateway::start(&guarded(&pki, "", &format!("names = [\"{NAME}\"]\n{limits}"))).await;
+    let client = pki.client_config();
+    let right = basic("ann", "secret");
+    let known = [("Authorization", right.as_str())];
+    assert_eq!(ask(&gateway, &client, "/metrics", &known).await.expect("an answer").head.status, 200);
+    let mut last = None;
+    for guess in 0..8 {
+        let wrong = basic("ann", &guess.to_string());
+        last = ask(&gateway, &client, "/metrics", &[("Authorization", &wrong)]).await;
+    }
+    let last = last.expect("an answer").head;
+    assert!(last.status == 429 && last.header("retry-after").is_some(), "{}", last.status);
+    assert_eq!(ask(&gateway, &client, "/metrics", &known).await.expect("an answer").head.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_certificate_that_is_listed_needs_no_password_and_another_does() {
+    let pki = Pki::new();
+    let authority = pki.authority_file();
+    let tls = format!(", client_ca = \"{}\", client_certificate = \"optional\"", authority.display());
+    let keys = format!("certificates = [\"DNS:operator.example\"]\nnames = [\"{NAME}\"]");
+    let gateway = Gateway::start(&guarded(&pki, &tls, &keys)).await;
+    for (name, expected) in [("operator.example", 200), ("agent.example", 401)] {
+        let client = pki.client_config_with_certificate(name);
+        let answer = ask(&gateway, &client, "/api/clients", &[]).await.expect("an answer");
+        assert_eq!(answer.head.status, expected, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_not_written_is_not_answered_and_every_answer_is_strict() {
+    let gateway = Gateway::start(&Config::new(ANYONE)).await;
+    let by_name = async |host: &str, path: &str| {
+        let mut stream = TcpStream::connect(gateway.admin()).await.expect("a connection");
+        let headers = [("Host", host), ("Connection", "close")];
+        wire::send_head(&mut stream, &format!("GET {path}"), &headers, 0).await;
+        wire::read_answer_until_close(&mut stream).await.expect("an answer").head
+    };
+    for (host, path, expected) in [
+        ("rebound.example:9180", "/api/clients", 421),
+        ("rebound.example", "/nothing", 421),
+        ("localhost:9180", "/api/clients", 200),
+        ("127.0.0.1", "/api/clients", 200),
+        // What a scraper and a balancer ask for tells no names.
+        ("gateway.corp.example:9180", "/metrics", 200),
+        ("probe", "/healthz", 200),
+    ] {
+        let head = by_name(host, path).await;
+        assert_eq!(head.status, expected, "{host} {path}");
+        for (field, value) in [
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+        ] {
+            assert_eq!(head.header(field), Some(value), "{host} {path}");
+        }
+        let policy = head.header("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    }
+    assert_eq!(gateway.metric(REFUSALS, &[("reason", "host_denied")]).await, 2.0);
+}
