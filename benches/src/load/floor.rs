@@ -62,7 +62,7 @@ pub(crate) fn run(address: SocketAddr, origin: SocketAddr, pipe_size: usize) -> 
         }
         for due in due {
             if floor.advance(due) == Next::Again {
-                again.push(due);
+                again.push(Due { up: true, down: true, ..due });
             }
         }
     }
