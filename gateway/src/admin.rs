@@ -10,10 +10,14 @@ mod live;
 mod ready;
 mod status;
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -52,6 +56,7 @@ use crate::listen::tls::certificate_names;
 use crate::observe::history;
 use crate::observe::log::Dropped;
 use crate::observe::metrics::AdminRefusal;
+use crate::policy::limits::NetworkKey;
 use crate::stream::Stream;
 
 /// The page, and what it is drawn with.
@@ -64,6 +69,8 @@ const OPENAPI: &str = include_str!("admin/openapi.json");
 const JSON: &str = "application/json";
 /// Most admin connections at once.
 const MOST_CONNECTIONS: usize = 64;
+/// Most of them from one network: nobody alone keeps the others from looking.
+const MOST_OF_ONE: usize = 32;
 /// Longest wait for a TLS handshake or a request head, and longest life of a connection.
 const HEAD: Duration = Duration::from_secs(10);
 const LIFE: Duration = Duration::from_secs(300);
@@ -75,13 +82,44 @@ pub struct Admin {
     /// The right to make a page of clients.
     pages: Arc<Semaphore>,
     live: Arc<Live>,
+    shares: Shares,
+}
+
+type Shares = Arc<Mutex<HashMap<NetworkKey, usize>>>;
+
+/// A connection as it counts towards those of its network.
+struct Share(Shares, NetworkKey);
+
+impl Share {
+    fn of(shares: &Shares, address: IpAddr) -> Option<Self> {
+        let key = NetworkKey::of(address);
+        let mut counts = shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(key).or_default();
+        if *count >= MOST_OF_ONE {
+            return None;
+        }
+        *count += 1;
+        Some(Self(Arc::clone(shares), key))
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.1);
+            }
+        }
+    }
 }
 
 impl Admin {
     /// Shows these stations, and how many records were dropped.
     pub fn new(stations: Arc<Stations>, dropped: Option<Dropped>) -> Self {
         let live = Arc::new(Live::new(Arc::clone(&stations)));
-        Self { stations, dropped, pages: Arc::new(Semaphore::new(1)), live }
+        Self { stations, dropped, pages: Arc::new(Semaphore::new(1)), live, shares: Shares::default() }
     }
 
     /// Serves the listener until the task is dropped, and open connections until `closing` is set: then they
@@ -102,8 +140,13 @@ impl Admin {
                 self.turned_away(peer, AdminRefusal::Network);
                 continue;
             }
+            let Some(share) = Share::of(&self.shares, peer.ip()) else {
+                self.turned_away(peer, AdminRefusal::Busy);
+                continue;
+            };
             let (this, closing) = (Arc::clone(&self), closing.clone());
             tasks.spawn(async move {
+                let _share = share;
                 // A scraper that breaks off comes again.
                 let _ = timeout(LIFE, this.converse(socket, peer, closing)).await;
                 drop(place);

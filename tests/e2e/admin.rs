@@ -88,7 +88,7 @@ async fn a_password_is_asked_for_and_what_is_open_is_shown_without() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_guesses_is_barred_and_who_is_known_is_not() {
+async fn who_guesses_is_barred_and_is_not_told_when_a_guess_is_right() {
     let pki = Pki::new();
     let limits = "[limits]\nfailed_logins_per_minute = 3\n";
     let gateway = Gateway::start(&guarded(&pki, "", &format!("names = [\"{NAME}\"]\n{limits}"))).await;
@@ -103,7 +103,23 @@ async fn who_guesses_is_barred_and_who_is_known_is_not() {
     }
     let last = last.expect("an answer").head;
     assert!(last.status == 429 && last.header("retry-after").is_some(), "{}", last.status);
-    assert_eq!(ask(&gateway, &client, "/metrics", &known).await.expect("an answer").head.status, 200);
+    assert_eq!(ask(&gateway, &client, "/metrics", &known).await.expect("an answer").head.status, 429);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_a_reload_switches_off_is_shown_to_nobody_although_its_socket_is_bound() {
+    let gateway = Gateway::start(&Config::new(ANYONE)).await;
+    let mut kept = TcpStream::connect(gateway.admin()).await.expect("a connection");
+    let headers = [("Host", "127.0.0.1"), ("Connection", "close")];
+    Config::new(&format!("[admin]\naddress = \"off\"\n{ANYONE}")).write(gateway.folder());
+    gateway.hang_up();
+    let taken = |record: &end_to_end::record::Record| record.event_id() == Some(130);
+    gateway.wait_for_record("a reload", taken).await;
+    wire::send_head(&mut kept, "GET /metrics", &headers, 0).await;
+    assert_eq!(wire::read_answer_until_close(&mut kept).await.expect("an answer").head.status, 403);
+    let mut other = TcpStream::connect(gateway.admin()).await.expect("a connection");
+    wire::send_head(&mut other, "GET /metrics", &headers, 0).await;
+    assert!(wire::read_answer_until_close(&mut other).await.is_none(), "closed without a word");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,9 +150,9 @@ async fn a_name_that_is_not_written_is_not_answered_and_every_answer_is_strict()
         ("rebound.example", "/nothing", 421),
         ("localhost:9180", "/api/clients", 200),
         ("127.0.0.1", "/api/clients", 200),
-        // What a scraper and a balancer ask for tells no names.
-        ("gateway.corp.example:9180", "/metrics", 200),
-        ("probe", "/healthz", 200),
+        // Not what is written in `open` only: a rebound name reads nothing at all.
+        ("gateway.corp.example:9180", "/metrics", 421),
+        ("probe", "/readyz", 421),
     ] {
         let head = by_name(host, path).await;
         assert_eq!(head.status, expected, "{host} {path}");
@@ -150,5 +166,5 @@ async fn a_name_that_is_not_written_is_not_answered_and_every_answer_is_strict()
         let policy = head.header("content-security-policy").expect("a policy");
         assert!(policy.starts_with("default-src 'none'; "), "{policy}");
     }
-    assert_eq!(gateway.metric(REFUSALS, &[("reason", "host_denied")]).await, 2.0);
+    assert_eq!(gateway.metric(REFUSALS, &[("reason", "host_denied")]).await, 4.0);
 }

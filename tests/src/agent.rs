@@ -330,14 +330,20 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::ExitStatusExt;
 
-    const SCRIPT: &str = r#"#!/bin/sh
-if [ "$3" = status ]; then cat; echo bad >&2; exit 3; fi
-trap 'echo "{\"event_id\":502}"' HUP
-trap 'exit 0' TERM
-echo '{"event_id":500,"message":"the agent has started","place":"agent","detail":""}'
-echo '{"event_id":504,"place":"syslog.local","detail":"udp 127.0.0.1:9, receive buffer 8 KiB"}' >&2
-echo '{"event_id":504,"place":"syslog.local","detail":"unix /run/s"}' >&2
-while :; do sleep 0.01; done
+    // No shell: it cannot trap what its starter ignored, as nohup ignores SIGHUP.
+    const SCRIPT: &str = r#"#!/usr/bin/env python3
+import os, signal, sys, time
+if sys.argv[3] == "status":
+    os.write(1, sys.stdin.buffer.read())
+    os.write(2, b"bad\n")
+    sys.exit(3)
+signal.signal(signal.SIGHUP, lambda *_: os.write(1, b'{"event_id":502}\n'))
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+os.write(1, b'{"event_id":500,"message":"the agent has started","place":"agent","detail":""}\n')
+os.write(2, b'{"event_id":504,"place":"syslog.local","detail":"udp 127.0.0.1:9, receive buffer 8 KiB"}\n')
+os.write(2, b'{"event_id":504,"place":"syslog.local","detail":"unix /run/s"}\n')
+while True:
+    time.sleep(0.01)
 "#;
 
     #[tokio::test]

@@ -33,7 +33,7 @@ pub(super) struct Visitor {
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Metrics or health, which tell no names.
+    /// Metrics or health, which tell no names of clients.
     Bare(Open),
     /// The page and the API.
     Page,
@@ -64,7 +64,7 @@ enum Needed {
 /// Says whether an address is answered at all.
 pub(super) fn is_from(access: &AdminAccess, address: IpAddr) -> bool {
     let address = address.to_canonical();
-    address.is_loopback() || access.from.iter().any(|net| net.contains(&address))
+    !access.shut && (address.is_loopback() || access.from.iter().any(|net| net.contains(&address)))
 }
 
 /// Says whether a visitor may be shown a part. A wrong password costs what it costs at the proxy's listeners.
@@ -76,7 +76,12 @@ pub(super) async fn check<B>(
 ) -> Result<(), Denied> {
     let live = stations.live.load_full();
     let access = &live.admin;
-    if part == Part::Page && !is_own_host(access, request) {
+    // A reload may have taken away what was there when the connection began.
+    if !is_from(access, visitor.address) {
+        return Err(AdminRefusal::Network.into());
+    }
+    let is_open = matches!(part, Part::Bare(open) if access.open.contains(&open));
+    if !is_open && !is_own_host(access, request) {
         return Err(AdminRefusal::Host.into());
     }
     match needed(access, visitor, part) {
@@ -115,6 +120,11 @@ async fn identify(
         (Some(value), None) => basic::read(value.as_bytes()).map_or(Offered::Unreadable, Offered::Basic),
         (Some(_), Some(_)) => Offered::Unreadable,
     };
+    // A password that is known is no exception here: a connection may ask as often as it likes, and telling a
+    // right guess from a wrong one would cost a guesser nothing.
+    if !matches!(offered, Offered::Nothing) {
+        stations.limits.knock(visitor.address).map_err(|refusal| denied(&refusal))?;
+    }
     let proven = match accounts.identify(offered, visitor.address) {
         Ok(Identity::Known(_)) => Ok(()),
         Ok(Identity::Unproven(check)) => prove(stations, check, visitor.address).await.map(drop),
@@ -194,6 +204,13 @@ mod tests {
                 "{address} {over_tls} {has_accounts} {part:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_listener_that_is_switched_off_and_still_bound_answers_nobody() {
+        let access = AdminAccess { shut: true, ..AdminAccess::default() };
+        assert!(!is_from(&access, "127.0.0.1".parse().expect("an address")));
+        assert!(is_from(&AdminAccess::default(), "127.0.0.1".parse().expect("an address")));
     }
 
     #[test]

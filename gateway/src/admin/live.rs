@@ -50,6 +50,8 @@ pub(super) struct Live {
 #[derive(Default)]
 struct Listeners {
     closed: bool,
+    /// Which snapshot was in force when they were last looked at.
+    configuration: usize,
     queues: Vec<mpsc::Sender<Bytes>>,
 }
 
@@ -83,8 +85,18 @@ impl Live {
         }
         looks.push_back((Instant::now(), status::totals(&self.stations)));
         drop(looks);
+        self.listen_anew_after_a_reload();
         if self.has_listeners() {
             self.tell(&event("status", &self.status()));
+        }
+    }
+
+    /// Lets go of who listens once another configuration is in force: who comes back is judged by that.
+    fn listen_anew_after_a_reload(&self) {
+        let configuration = Arc::as_ptr(&self.stations.live.load()).addr();
+        let mut listeners = lock(&self.listeners);
+        if std::mem::replace(&mut listeners.configuration, configuration) != configuration {
+            listeners.queues.clear();
         }
     }
 

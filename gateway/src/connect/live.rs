@@ -43,6 +43,8 @@ pub struct Live {
 /// Who may read the admin listener, and over what.
 #[derive(Default)]
 pub struct AdminAccess {
+    /// The configuration has no admin listener. One that is bound already answers nobody until it is closed.
+    pub shut: bool,
     /// Networks that it answers, beside loopback.
     pub from: Vec<IpNet>,
     /// Names in a `Host` field that are its own.

@@ -50,6 +50,7 @@ impl Parts {
     /// Puts the whole together. `own` are the addresses that are never dialled.
     pub(super) fn live(self, config: &Config, own: Vec<SocketAddr>, verified: Arc<Verified>) -> Live {
         let admin = config.admin.as_ref().map(|admin| AdminAccess {
+            shut: false,
             from: admin.from.clone(),
             names: admin.names.clone(),
             open: admin.open.clone(),
@@ -66,7 +67,7 @@ impl Parts {
             relay_settings: config.relay.clone(),
             tunnel: Arc::new(config.tunnel.clone()),
             head_timeout: config.head_timeout,
-            admin: admin.unwrap_or_default(),
+            admin: admin.unwrap_or_else(|| AdminAccess { shut: true, ..AdminAccess::default() }),
             end_tunnels: config.reload.end_tunnels,
         }
     }

@@ -158,10 +158,26 @@ impl Watched {
             self.known = Some(cx.waker().clone());
             *self.pulse.waker() = Some(cx.waker().clone());
         }
-        match self.pulse.is_over.load(Acquire) {
+        match self.pulse.is_over.load(Acquire) && self.is_idle() {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
+    }
+
+    /// Looks again who was found idle: what was waiting in the sockets may have moved just now, above all after
+    /// the whole process stood still. Then the tunnel is put into the list anew.
+    fn is_idle(&mut self) -> bool {
+        let pulse = &self.pulse;
+        let due = pulse.last.load(Relaxed).saturating_add(pulse.limit.load(Relaxed));
+        if due <= self.watch.now() {
+            return true;
+        }
+        pulse.is_over.store(false, Relaxed);
+        *pulse.waker() = self.known.clone();
+        let mut list = self.watch.lock();
+        pulse.due.store(due, Relaxed);
+        list.insert((due, pulse.number), Arc::clone(pulse));
+        false
     }
 }
 

@@ -11,11 +11,13 @@
 //! once. So the moves of a loan that may not stay have at most that length.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
 
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -144,11 +146,23 @@ impl Direction {
         };
         let room = if loan.may_stay() { self.length.min(loan.size()) } else { SCRATCH };
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(room);
-        let came = ready!(poll_fill(cx, from, &mut loan, most)).map_err(|_| Side::Sender)?;
-        if came == 0 {
-            self.copying.state = State::Closing;
-            return Poll::Ready(Ok(()));
-        }
+        let came = match ready!(poll_fill(cx, from, &mut loan, most)) {
+            Ok(Some(0)) => {
+                self.copying.state = State::Closing;
+                return Poll::Ready(Ok(()));
+            }
+            Ok(Some(came)) => came,
+            // The kernel does not move them, for now or here at all; a copy does.
+            Ok(None) => {
+                self.length = 0;
+                return Poll::Ready(Ok(()));
+            }
+            Err(error) if is_refused(&error) => {
+                self.length = 0;
+                return Poll::Ready(Ok(()));
+            }
+            Err(_) => return Poll::Ready(Err(Side::Sender)),
+        };
         if poll_drain(cx, to, &mut loan, count).map_err(|_| Side::Receiver)?.is_pending() {
             // What is under way while a receiver is slow should be little.
             self.length = (self.length / 2).max(FIRST);
@@ -174,20 +188,44 @@ impl Direction {
     }
 }
 
-/// Moves from a socket into an empty pipe, once; zero is the end of the stream.
+/// Moves from a socket into an empty pipe, once; zero is the end of the stream, `None` that there are bytes which
+/// only a read gets.
 fn poll_fill(
     cx: &mut Context<'_>,
     from: &TcpStream,
     loan: &mut Loan,
     most: usize,
-) -> Poll<io::Result<usize>> {
+) -> Poll<io::Result<Option<usize>>> {
     loop {
         ready!(from.poll_read_ready(cx))?;
-        match from.try_io(Interest::READABLE, || loan.fill(from, most)) {
+        match from.try_io(Interest::READABLE, || fill(from, loan, most)) {
             Err(error) if is_again(&error) => {}
             filled => return Poll::Ready(filled),
         }
     }
+}
+
+/// The kernel moves nothing from an urgent mark on, and says at it that there is nothing, or the end. So what
+/// it says then is no last word.
+fn fill(from: &TcpStream, loan: &mut Loan, most: usize) -> io::Result<Option<usize>> {
+    match loan.fill(from, most) {
+        Ok(0) => {}
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        filled => return filled.map(Some),
+    }
+    match SockRef::from(from).peek(&mut [MaybeUninit::uninit()])? {
+        0 => Ok(Some(0)),
+        _ => Ok(None),
+    }
+}
+
+/// What says nothing about the sender: no memory for it, or a kernel or a filter that does not have it.
+fn is_refused(error: &io::Error) -> bool {
+    use io::ErrorKind::InvalidInput;
+    use io::ErrorKind::OutOfMemory;
+    use io::ErrorKind::PermissionDenied;
+    use io::ErrorKind::Unsupported;
+    matches!(error.kind(), InvalidInput | OutOfMemory | PermissionDenied | Unsupported)
 }
 
 /// Moves from a pipe to a socket until nothing is left in it.

@@ -22,6 +22,9 @@ pub const LONGEST_QUEUE: usize = 65_536;
 pub const MOST_WAITING: usize = 32 * 1024 * 1024;
 /// How long the writer lets records gather after it wrote. The first one after a pause is written at once.
 const REST: Duration = Duration::from_millis(10);
+/// Most bytes of lines that are written at once, where one is not longer: so many a pipe takes as a whole
+/// (PIPE_BUF), and two gateways write to the same one during a hand-over.
+const WRITTEN_AT_ONCE: usize = 4096;
 /// A buffer that had to be larger than this is given back.
 const KEPT: usize = 256 * 1024;
 /// Longest wait for the last records to be written.
@@ -30,7 +33,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What the writer takes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// All that waits.
+    /// As many whole lines as go at once.
     Lines,
     /// One record: a datagram.
     Record,
@@ -140,20 +143,18 @@ impl Drop for Writing {
 impl Batch {
     /// Writes the records; returns how many were not, or not to their end.
     fn write(&self, out: &mut impl Write, unit: Unit) -> u64 {
-        let whole = self.bytes.len();
-        let mut begin = 0;
-        let mut lost = 0;
-        let ends = match unit {
-            Unit::Lines => std::slice::from_ref(&whole),
-            Unit::Record => self.ends.as_slice(),
-        };
-        for end in ends {
-            let written = begin + write_all(out, self.bytes.get(begin..*end).unwrap_or_default());
-            lost += match unit {
-                Unit::Lines => self.ends.iter().filter(|end| **end > written).count(),
-                Unit::Record => usize::from(written < *end),
+        let (mut begin, mut lost) = (0, 0);
+        let mut ends = self.ends.as_slice();
+        while let Some((first, rest)) = ends.split_first() {
+            let more = match unit {
+                Unit::Lines => rest.iter().take_while(|end| **end - begin <= WRITTEN_AT_ONCE).count(),
+                Unit::Record => 0,
             };
-            begin = *end;
+            let (together, later) = ends.split_at(more + 1);
+            let end = *together.last().unwrap_or(first);
+            let written = begin + write_all(out, self.bytes.get(begin..end).unwrap_or_default());
+            lost += together.iter().filter(|end| **end > written).count();
+            (begin, ends) = (end, later);
         }
         u64::try_from(lost).unwrap_or(u64::MAX)
     }

@@ -40,6 +40,28 @@ async fn each_of_many_tunnels_ends_at_its_own_time_and_never_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tunnel_that_moves_bytes_when_it_is_woken_as_idle_goes_on_and_is_watched_anew() {
+    let watch = IdleWatch::new();
+    let mut watched = watch.watch(LIMIT);
+    let began = Instant::now();
+    // As after the whole process stood still: bytes wait in the sockets, and the list is looked at first.
+    let mut waiting = 2;
+    let ending = poll_fn(|cx| {
+        if waiting > 0 && began.elapsed() >= LIMIT * (3 - waiting) {
+            waiting -= 1;
+            watched.progress();
+        }
+        watched.poll_idle(cx)
+    });
+    tokio::select! {
+        () = ending => {}
+        never = watch.keep() => match never {},
+    }
+    let lasted = began.elapsed();
+    assert!((LIMIT * 3..=LIMIT * 3 + 3 * TICK).contains(&lasted), "{lasted:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lower_limit_counts_from_the_last_progress_and_a_higher_one_changes_nothing() {
     let watch = IdleWatch::new();
     for (at, limit, ends) in [(10, 30, 30), (40, 30, 40), (10, 90, 60)] {

@@ -44,6 +44,33 @@ async fn much_arrives_in_order_both_ways_whatever_pipes_there_are() {
 }
 
 #[tokio::test]
+async fn what_stands_behind_an_urgent_byte_arrives_and_the_end_is_only_after_it() {
+    let pipes = pool(PLENTY);
+    let (mut client_far, mut origin_far, tunnel) = tunnel(&pipes, BOUNDS).await;
+    let (before, behind) = (content(4, MUCH), content(5, MUCH));
+    let whole = [before.clone(), behind.clone()].concat();
+    let reading = tokio::spawn(async move {
+        let mut found = Vec::new();
+        origin_far.read_to_end(&mut found).await.unwrap();
+        found
+    });
+    client_far.write_all(&before).await.unwrap();
+    // A stream has no message ends, so the byte may go with what was written before it.
+    loop {
+        client_far.writable().await.unwrap();
+        match client_far.try_io(Interest::WRITABLE, || SockRef::from(&client_far).send_out_of_band(b"!")) {
+            Ok(_) => break,
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+    }
+    client_far.write_all(&behind).await.unwrap();
+    client_far.shutdown().await.unwrap();
+    assert!(reading.await.unwrap() == whole, "all but the urgent byte");
+    drop(client_far);
+    assert_eq!(tunnel.await.unwrap().0, Ending::Finished);
+}
+
+#[tokio::test]
 async fn little_needs_no_pipe() {
     let pipes = pool(PLENTY);
     let (mut client_far, mut origin_far, tunnel) = tunnel(&pipes, BOUNDS).await;

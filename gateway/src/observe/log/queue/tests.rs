@@ -46,6 +46,21 @@ fn what_gathers_while_the_writer_is_busy_is_written_at_once_and_in_order() {
 }
 
 #[test]
+fn no_line_is_cut_by_a_write_and_no_write_is_longer_than_a_pipe_takes_unless_its_line_is() {
+    let (queue, writing, written, go) = start(Unit::Lines);
+    queue.push(b"first\n");
+    written.recv().expect("the writer is busy");
+    let line = |length: usize| [vec![b'x'; length - 1], vec![b'\n']].concat();
+    let lengths = [2000, 2096, 1, 5000, 4000, 96, 10];
+    lengths.iter().for_each(|length| queue.push(&line(*length)));
+    drop(go);
+    drop(writing);
+    drop(queue);
+    let writes: Vec<usize> = written.iter().map(|bytes| bytes.len()).collect();
+    assert_eq!(writes, [4096, 1, 5000, 4096, 10]);
+}
+
+#[test]
 fn each_record_is_a_write_of_its_own_where_records_are_datagrams() {
     let (queue, writing, written, go) = start(Unit::Record);
     drop(go);
