@@ -137,7 +137,7 @@ async fn a12_a_certificate_gives_the_role_by_its_common_name_or_dns_name_and_bea
         let record = stage.gateway.only_record_of(own).await;
         record.assert_texts(&[("user", user), ("role", role), ("route", "direct"), ("verdict", "carried")]);
     }
-    assert_eq!((stage.azure.connections(), stage.gateway.access_records().len()), (4, 4));
+    assert_eq!((stage.azure.connections(), stage.gateway.records_once(4).await), (4, 4));
     assert_eq!(stage.gateway.metrics().await.series(), series.series());
 }
 

@@ -138,7 +138,7 @@ async fn s03_a_connection_that_is_kept_after_a_refusal_is_closed() {
         kept.push(stream);
     }
     stage.gateway.wait_for_metric("la_gateway_active_client_connections", &[], 0.0).await;
-    assert_eq!((stage.azure.connections(), stage.gateway.access_records().len()), (0, 3));
+    assert_eq!((stage.azure.connections(), stage.gateway.records_once(3).await), (0, 3));
     stage.serve_a_good_client(&[]).await;
 }
 

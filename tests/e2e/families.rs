@@ -117,7 +117,7 @@ async fn every_family_is_reached(cloud: &str, suffix: &str, blob: &str, automati
     }
     let Some(last) = call_with_curl(&stage, &calls[0]).await else { return };
     records.push(last);
-    assert_eq!(stage.gateway.access_records().len(), records.len(), "one record a tunnel");
+    assert_eq!(stage.gateway.records_once(records.len()).await, records.len(), "one record a tunnel");
     assert_eq!(stage.azure.connections(), records.len() as u64, "one connection a tunnel");
     assert_metrics(&stage, &records).await;
 }

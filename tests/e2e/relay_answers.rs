@@ -133,7 +133,7 @@ async fn assert_refused(scripted: &Scripted, play: Play, status: u16, reason: &s
     let record = scripted.gateway.only_record_of(own).await;
     record.assert_texts(&[("reason", reason), ("verdict", "refused"), ("route", "relay"), ("host", GOOD)]);
     assert_eq!((record.number("event_id"), record.number("status")), (119, u64::from(status)));
-    assert_eq!(scripted.gateway.access_records().len(), records + 1);
+    assert_eq!(scripted.gateway.records_once(records + 1).await, records + 1);
     assert_eq!((scripted.relay.connections(), scripted.azure.connections()), (before.0 + 1, before.1));
     let token = "c2l0ZTpodW50ZXItMg==";
     let all = format!("{answer:?}{}", scripted.gateway.everything_said());

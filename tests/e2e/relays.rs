@@ -112,7 +112,7 @@ async fn a_second_gateway_with_a_password_is_a_relay_in_clear_and_by_tls() {
             assert_eq!(near.number(field), far.number(field), "{scheme} {field}");
             assert!(near.number(field) > MEGABYTES);
         }
-        assert_eq!((second.azure.connections(), second.gateway.access_records().len()), (1, 1));
+        assert_eq!((second.azure.connections(), second.gateway.records_once(1).await), (1, 1));
         let (authority, proxy) = (second.pki.authority_file(), first.proxy_url());
         let authority = authority.to_str().expect("UTF-8");
         let url = format!("https://{GOOD}/bytes/100000");
@@ -151,7 +151,7 @@ async fn r05_r07_a_relay_that_does_not_know_us_or_is_another_gives_502_and_the_n
         let record = alone.only_record_of(own).await;
         record.assert_texts(&[("reason", reason), ("route", "relay"), ("verdict", "refused")]);
         assert_eq!((record.number("event_id"), record.number("status")), (119, 502), "{url}");
-        assert_eq!((second.azure.connections(), alone.access_records().len()), (before, 1), "{url}");
+        assert_eq!((second.azure.connections(), alone.records_once(1).await), (before, 1), "{url}");
         assert_eq!(alone.metrics().await.series(), series.series());
         let all = format!("{answer:?}{}", alone.everything_said());
         assert_silent(&all, &secrets().each_ref().map(String::as_str));

@@ -68,7 +68,7 @@ async fn one_port_speaks_plain_and_tls() {
     proxy.write_all(&connect_request("evil.example:443", &[])).await.expect("a request sent");
     assert_refusal(&wire::read_answer_until_close(&mut proxy).await.expect("an answer"), 403);
     stage.gateway.only_record_of(own).await.assert_texts(&[("reason", "host_denied")]);
-    assert_eq!((stage.azure.connections(), stage.gateway.access_records().len()), (4, 5));
+    assert_eq!((stage.azure.connections(), stage.gateway.records_once(5).await), (4, 5));
     assert_eq!(stage.gateway.metrics().await.series(), series.series());
 }
 

@@ -112,7 +112,7 @@ async fn two_hundred_tunnels_live_at_once() {
     stage.gateway.wait_for_metric("la_gateway_tunnels_active", &[], 0.0).await;
     let carried = stage.gateway.metric("la_gateway_connects_total", &[("verdict", "carried")]).await;
     assert_eq!(carried, TUNNELS as f64);
-    assert_eq!(stage.gateway.access_records().len(), TUNNELS);
+    assert_eq!(stage.gateway.records_once(TUNNELS).await, TUNNELS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

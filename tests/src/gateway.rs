@@ -153,6 +153,13 @@ impl Gateway {
         self.log.records().into_iter().filter(Record::is_access).collect()
     }
 
+    /// Waits until there are so many access records at least, and returns how many there are: they are written a
+    /// little after what they tell of.
+    pub async fn records_once(&self, expected: usize) -> usize {
+        let enough = |_: &Log| Some(self.access_records().len()).filter(|count| *count >= expected);
+        self.log.wait_for(&format!("{expected} access records"), enough).await
+    }
+
     /// Waits for the access record of the request that came from this address.
     pub async fn record_of(&self, client: SocketAddr) -> Record {
         let what = format!("the access record of {client}");
