@@ -27,8 +27,10 @@ fn check_and_the_start_name_each_role_in_report_mode_and_no_other() {
         line.contains("event_id=140") && line.contains("role=\"trial\"") && line.contains("WARN"),
         "{line}"
     );
-    let metrics = running
-        .ask(running.address("admin"), "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let metrics = running.ask(
+        running.address("admin"),
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    );
     assert!(metrics.contains("\nla_gateway_roles_in_report_mode 1\n"), "{metrics}");
     assert!(
         metrics.contains("\nla_gateway_would_refuse_total{reason=\"host_denied\",role=\"trial\"} 0\n"),
