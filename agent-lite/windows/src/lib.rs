@@ -1,0 +1,3 @@
+//! What agent-lite asks of Windows by its C interfaces, as safe functions. Empty on every other system.
+
+#![cfg(windows)]
