@@ -55,6 +55,8 @@ pub(super) enum What {
     Start,
     /// Stop the service and wait until it has sealed its queues
     Stop,
+    /// Let the running service read its configuration anew
+    Reload,
     /// Say whether it runs; the exit code is 0 when it does
     State,
     /// Be the service; only the service manager can call this
@@ -67,6 +69,7 @@ pub(super) fn service(file: &Path, what: What) -> anyhow::Result<ExitCode> {
         What::Uninstall => uninstall(),
         What::Start => start(),
         What::Stop => stop(),
+        What::Reload => reload(),
         What::State => state(),
         What::Run => run::run(file),
     }
@@ -157,6 +160,14 @@ fn start() -> anyhow::Result<ExitCode> {
 fn stop() -> anyhow::Result<ExitCode> {
     end(&open(ServiceAccess::QUERY_STATUS | ServiceAccess::STOP)?)?;
     println!("the service {NAME} has stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "the command's result")]
+fn reload() -> anyhow::Result<ExitCode> {
+    let service = open(ServiceAccess::PAUSE_CONTINUE)?;
+    agent_lite_windows::service::reload(&service).context("cannot tell the service; does it run?")?;
+    println!("the service {NAME} reads its configuration; its log says whether it took it");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -24,6 +24,8 @@ use rustix::fs::SeekFrom;
 pub const NAME: &str = "Linux";
 /// The agent's kind in the column `SourceSystem`.
 pub const SOURCE_SYSTEM: &str = "Linux";
+/// How the running agent is told to read its configuration, in the words of an operator.
+pub const HOW_TO_RELOAD: &str = "reload it with SIGHUP";
 /// Whether syslog can come by unix sockets.
 pub const HAS_UNIX_SOCKETS: bool = true;
 /// What a pattern of files begins with, in the words of an operator.

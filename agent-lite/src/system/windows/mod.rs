@@ -27,6 +27,8 @@ use common::secret::Secret;
 pub const NAME: &str = "Windows";
 /// The agent's kind in the column `SourceSystem`: the name of the legacy agent for Windows.
 pub const SOURCE_SYSTEM: &str = "OpsManager";
+/// How the running agent is told to read its configuration, in the words of an operator.
+pub const HOW_TO_RELOAD: &str = "reload it with `agent-lite service reload`";
 /// Whether syslog can come by unix sockets.
 pub const HAS_UNIX_SOCKETS: bool = false;
 /// What a pattern of files begins with, in the words of an operator.
