@@ -15,7 +15,9 @@ use crate::stage;
 /// A source of every log in the agent's folder.
 fn source(stage: &AgentStage) -> String {
     let pattern = format!("{}\\*.log", by_drive(stage.home.path()).replace('/', "\\"));
-    format!("[source.files.app]\npaths = ['{pattern}']\ntable = \"App_CL\"\nfrom = \"beginning\"\n")
+    format!(
+        "[source.files.app]\npaths = ['{pattern}']\ntable = \"App_CL\"\nfrom = \"beginning\"\n[source.heartbeat.one]\n"
+    )
 }
 
 fn append(stage: &AgentStage, name: &str, lines: &[&str]) {
@@ -70,5 +72,6 @@ async fn what_a_killed_agent_had_in_its_queue_the_next_one_sends() {
     stage.fake.clear(broken);
     let agent = Agent::start(&stage.home).await;
     stage.wait_for_messages(0, "App_CL", &["one", "two", "three"]).await;
+    stage.assert_nothing_doubled();
     drop(agent);
 }

@@ -1,9 +1,6 @@
 //! The service, from its installation to its removal.
 
 use std::fs;
-use std::process::Stdio;
-
-use tokio::process::Command;
 
 use crate::agent_stage::By;
 use crate::by_drive;
@@ -13,10 +10,6 @@ use crate::stage;
 #[ignore = "needs Wine: .ci/windows runs it"]
 async fn the_service_is_installed_started_reloaded_stopped_and_removed() {
     let stage = stage().await;
-    // Services live only while some process of Wine does: this one waits for input.
-    let mut shell = Command::new("wine");
-    let shell = shell.arg("cmd").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    let _alive = shell.kill_on_drop(true).spawn().unwrap();
     stage.configure(&[By::Key], "[source.heartbeat.often]\nevery = \"1s\"\n");
 
     let service = async |what: &str| stage.home.command(&["service", what]).await;
