@@ -26,6 +26,20 @@ async fn what_windows_does_not_have_is_refused_with_what_to_write() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Wine: .ci/windows runs it"]
+async fn the_sample_is_right_but_for_its_onboarding() {
+    let stage = stage().await;
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/windows/agent.toml");
+    stage.home.reconfigure(&std::fs::read_to_string(sample).unwrap());
+    // Wine has no authorities but those of the machine it runs on: they may be missing, and are not what this is about.
+    let outcome = stage.home.command(&["check"]).await;
+    let problems: Vec<&str> =
+        outcome.stderr.lines().filter(|line| !line.contains("certificates of authorities")).collect();
+    assert!(problems.iter().all(|line| line.contains("is not onboarded")), "{outcome:?}");
+    assert_eq!(outcome.exit, 78);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Wine: .ci/windows runs it"]
 async fn the_running_agent_answers_through_its_pipe_and_to_nobody_when_it_is_gone() {
     let stage = stage().await;
     stage.configure(&[By::Key], "[source.heartbeat.often]\nevery = \"1s\"\n");

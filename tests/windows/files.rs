@@ -59,6 +59,10 @@ async fn an_onboarded_agent_delivers_every_line_of_a_log_once_over_its_rotation(
 async fn what_a_killed_agent_had_in_its_queue_the_next_one_sends() {
     let stage = stage().await;
     stage.configure(&[By::Key], &source(&stage));
+    let outcome = stage.home.command(&["protect", "w0.key"]).await;
+    assert_eq!(outcome.exit, 0, "{outcome:?}");
+    let key = fs::read_to_string(stage.home.path().join("w0.key")).unwrap();
+    assert!(key.contains("sealed") && !key.contains(&stage.workspace(0).key_text()), "the key lies open");
     let broken = stage.fake.fault(Fault::status(503));
     append(&stage, "a.log", &["one", "two"]);
     let mut agent = Agent::start(&stage.home).await;

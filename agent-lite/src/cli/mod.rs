@@ -5,6 +5,8 @@ mod doctor;
 mod drain;
 mod log;
 mod onboard;
+#[cfg(windows)]
+mod protect;
 mod run;
 #[cfg(windows)]
 mod service;
@@ -76,6 +78,12 @@ enum Command {
         #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
         within: std::time::Duration,
     },
+    /// Seal a `key_file`, `secret_file` or `key` for this machine (DPAPI)
+    #[cfg(windows)]
+    Protect {
+        /// The file
+        file: PathBuf,
+    },
     /// Install, remove, start or stop the service of Windows
     #[cfg(windows)]
     Service {
@@ -101,6 +109,8 @@ pub(crate) fn main() -> ExitCode {
             with_config(&file, |config, _| tail::tail(&config, json, source.as_deref(), count))
         }
         Command::Drain { within } => with_config(&file, |config, _| drain::drain(&config, within)),
+        #[cfg(windows)]
+        Command::Protect { file } => exit_code(protect::protect(&file)),
         #[cfg(windows)]
         Command::Service { what } => exit_code(service::service(&file, what)),
     }
