@@ -29,7 +29,7 @@ if [ "$machine" != "$(uname -m)" ]; then
     # Another compiler's results stand apart, or the two throw each other's away.
     folder=$folder/$machine
     export CARGO_TARGET_DIR=$folder RUSTC_BOOTSTRAP=1 PATH=/usr/bin:$PATH
-    cargo=(cargo -Zbuild-std=std,panic_abort)
+    cargo=(cargo '-Zbuild-std=std,panic_abort')
   fi
 fi
 build() { # profile, program
