@@ -1,7 +1,9 @@
 //! Foreign bytes become records here: pure, on every platform.
 
+pub mod counter_paths;
 pub mod framing;
 pub mod lines;
 pub mod proc;
 pub mod syslog;
 pub mod timestamps;
+pub mod w3c;
