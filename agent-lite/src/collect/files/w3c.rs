@@ -97,7 +97,10 @@ impl Reader {
                     end = true;
                 }
                 Behind::Text(at) if nuls + view.lead == self.buffer.len() => {
-                    self.inlet.tally().losses.add(Loss::InvalidText, 1);
+                    // A run that began before is counted already.
+                    let begins =
+                        view.lead == 0 || self.buffer.get(view.lead - 1).is_some_and(|byte| *byte != 0);
+                    self.inlet.tally().losses.add(Loss::InvalidText, begins.into());
                     entry.advance(Mark::of(at, b""));
                     return Ok(Turn::More);
                 }
