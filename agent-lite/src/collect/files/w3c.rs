@@ -5,7 +5,6 @@ use std::io;
 use std::time::Instant;
 
 use encoding_rs::Encoding;
-use rustix::fs::SeekFrom;
 
 use super::entry::Entry;
 use super::identity;
@@ -25,6 +24,7 @@ use crate::parse::w3c::lines;
 use crate::record::Column;
 use crate::record::LARGEST_FIELD;
 use crate::record::Timestamp;
+use crate::system;
 
 /// Bytes of a file that are looked through for directives, or for text behind NULs, before others have their turn.
 const STEP: usize = 1024 * 1024;
@@ -126,7 +126,7 @@ impl Reader {
     /// Returns what stands behind the NULs at the end of what is shown.
     fn behind(&self, entry: &Entry, end: bool, shown: u64) -> io::Result<Behind> {
         let (Some(file), false) = (&entry.handle, end) else { return Ok(Behind::End(shown)) };
-        let mut at = rustix::fs::seek(file, SeekFrom::Data(shown)).unwrap_or(shown).max(shown);
+        let mut at = system::next_data(file, shown).max(shown);
         let mut bytes = Vec::new();
         while at < shown + MOST_PADDING {
             bytes.clear();
