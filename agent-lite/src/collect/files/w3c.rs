@@ -23,6 +23,7 @@ use crate::parse::w3c::Directives;
 use crate::parse::w3c::lines;
 use crate::record::Column;
 use crate::record::LARGEST_FIELD;
+use crate::record::LARGEST_RECORD;
 use crate::record::Timestamp;
 use crate::system;
 
@@ -34,6 +35,7 @@ const MOST_PADDING: u64 = 16 * 1024 * 1024;
 const MOST_FRAMES: usize = 256 * 1024;
 /// Its texts, the line itself, other fields and the path.
 const LARGEST_ROW: usize = 2 * LARGEST_FIELD + 40 * 1024;
+const _: () = assert!(LARGEST_ROW <= LARGEST_RECORD && BATCH + 16 * 1024 <= MOST_FRAMES);
 
 /// Directives that are gathered from the beginning of a file up to its position.
 #[derive(Debug, Default)]
@@ -256,15 +258,4 @@ pub(super) fn text_end(file: &File, size: u64) -> io::Result<u64> {
         end = from;
     }
     Ok(end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_largest_row_fits_into_a_record_and_a_batch() {
-        assert!(LARGEST_ROW <= crate::record::LARGEST_RECORD);
-        assert!(BATCH + 16 * 1024 <= MOST_FRAMES);
-    }
 }
