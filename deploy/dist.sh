@@ -22,8 +22,7 @@ folder=${CARGO_TARGET_DIR:-$PWD/target}
 out=$folder/dist-$machine
 cargo=(cargo)
 variable=CARGO_TARGET_$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')
-# A static program cannot look for `getrandom` among its libraries; without this it opens /dev/random instead, which
-# the gateway's sandbox keeps shut and an empty container has not.
+# Where the C library is linked in, the crate getrandom does not find its function by itself, and would need /dev.
 export "${variable}_RUSTFLAGS=-C target-feature=+crt-static --cfg getrandom_backend=\"linux_getrandom\""
 if [ "$machine" != "$(uname -m)" ]; then
   export "${variable}_LINKER=$machine-linux-gnu-gcc"

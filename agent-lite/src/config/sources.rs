@@ -204,9 +204,10 @@ impl Reader<'_> {
     fn iis(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Iis) {
         self.patterns(&written.paths);
         for directory in &written.directories {
-            let written = directory.get_ref();
-            if system::split_pattern(&format!("{written}/")).is_none() {
-                self.problem(directory.span(), format!("`{written}`: {}", system::BEGIN_OF_PATTERN));
+            let name = directory.get_ref();
+            // A drive or a share of Windows may stand alone.
+            if system::split_pattern(&format!("{name}/")).is_none() {
+                self.problem(directory.span(), format!("`{name}`: {}", system::BEGIN_OF_PATTERN));
             }
         }
         let inside = |directory: &Spanned<String>| {
