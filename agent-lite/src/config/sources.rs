@@ -211,7 +211,10 @@ impl Reader<'_> {
             }
         }
         let inside = |directory: &Spanned<String>| {
-            format!("{}/**/*.log", glob::Pattern::escape(directory.get_ref().trim_end_matches(system::parts_names)))
+            format!(
+                "{}/**/*.log",
+                glob::Pattern::escape(directory.get_ref().trim_end_matches(system::parts_names))
+            )
         };
         let mut paths: Vec<String> = written.directories.iter().map(inside).collect();
         paths.extend(written.paths.iter().map(|path| path.get_ref().clone()));
