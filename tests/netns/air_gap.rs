@@ -76,9 +76,9 @@ fn network() -> Option<Network> {
     );
     network.addresses("i", &["20.42.65.90", "9.9.9.9", "93.184.215.14", "2603:1030::90"]);
     network.addresses("i", &FORBIDDEN);
-    network.ip("a", &["route add default via 10.20.0.1", "-6 route add default via fd20::1"]);
-    network.ip("d", &["route add default via 20.1.0.1", "-6 route add default via 2603:1030:1::1"]);
-    network.ip("i", &["route add 10.20.0.0/24 via 20.1.0.2", "-6 route add fd20::/64 via 2603:1030:1::2"]);
+    network.ip("a", &["route add default via 10.20.0.1", "route add ::/0 via fd20::1"]);
+    network.ip("d", &["route add default via 20.1.0.1", "route add ::/0 via 2603:1030:1::1"]);
+    network.ip("i", &["route add 10.20.0.0/24 via 20.1.0.2", "route add fd20::/64 via 2603:1030:1::2"]);
     Some(network)
 }
 

@@ -130,7 +130,7 @@ async fn send(
     stop: Arc<AtomicBool>,
 ) {
     // They do not all begin at once.
-    sleep(PACE / 500 * number as u32 % PACE.as_millis() as u32).await;
+    sleep(PACE * number as u32 / acknowledged.len() as u32).await;
     let mut tunnel = None;
     while !stop.load(Ordering::Acquire) {
         let record = acknowledged[number].load(Ordering::Relaxed);

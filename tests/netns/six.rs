@@ -34,9 +34,9 @@ fn network() -> Option<Network> {
     network.link(("a", "eth0", &["fd20::2/64"]), ("d", "inner", &["fd20::1/64"]));
     network.link(("d", "outer", &["2603:1030:1::2/64"]), ("i", "eth0", &["2603:1030:1::1/64"]));
     network.addresses("i", &["2603:1030::90", "2620:fe::fe", "fd99::1"]);
-    network.ip("a", &["-6 route add default via fd20::1"]);
-    network.ip("d", &["-6 route add default via 2603:1030:1::1"]);
-    network.ip("i", &["-6 route add fd20::/64 via 2603:1030:1::2"]);
+    network.ip("a", &["route add ::/0 via fd20::1"]);
+    network.ip("d", &["route add ::/0 via 2603:1030:1::1"]);
+    network.ip("i", &["route add fd20::/64 via 2603:1030:1::2"]);
     Some(network)
 }
 
@@ -122,7 +122,7 @@ async fn behind_nat64_the_data_comes_out_and_forbidden_addresses_are_forbidden_i
     network.addresses("i", &["20.42.65.90", "169.254.169.254", "10.99.0.1"]);
     network.ip(
         "i",
-        &["link set nat64 up", "route add 192.168.255.0/24 dev nat64", "-6 route add 64:ff9b::/96 dev nat64"],
+        &["link set nat64 up", "route add 192.168.255.0/24 dev nat64", "route add 64:ff9b::/96 dev nat64"],
     );
     network.forward("i", true);
     let _translator = installed::start(&mut tayga("--nodetach")).expect("ip is there");
