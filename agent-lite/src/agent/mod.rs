@@ -5,9 +5,13 @@
 
 pub mod control;
 pub mod doctor;
+mod enrol;
 pub mod facts;
+pub mod generalize;
+pub mod inherited;
 mod metrics;
 mod operations;
+pub mod seal;
 mod sources;
 pub mod start;
 pub mod status;
@@ -27,9 +31,11 @@ use self::control::Desk;
 use self::operations::LastEnd;
 use self::operations::Operations;
 use self::operations::Told;
+use self::seal::Inheritance;
 use self::sources::Sources;
 use self::sources::WorkspaceNames;
 pub use self::start::StartError;
+use self::status::InheritedStatus;
 use self::status::Status;
 use self::tasks::Tasks;
 use self::workspaces::Workspaces;
@@ -65,6 +71,10 @@ struct Shared {
     machine: Machine,
     agent_id: uuid::Uuid,
     started: Time,
+    /// What this start has found to be another machine's.
+    cloned: Option<Inheritance>,
+    /// All that lies here of other machines.
+    inherited: Vec<Inheritance>,
 }
 
 /// What one configuration runs.
@@ -84,6 +94,7 @@ pub async fn run(
 ) -> Result<(), StartError> {
     start::make_folders(&config)?;
     let _lock = start::lock(&config.state)?;
+    let cloned = seal::keep(&config)?;
     let agent_id = start::agent_id(&config.state)?;
     let last = start::note_start(&config.state)?;
     let shared = Shared {
@@ -93,7 +104,13 @@ pub async fn run(
         machine,
         agent_id,
         started: Time::now(),
+        cloned,
+        inherited: inherited::list(&config.state),
     };
+    shared.counters.inherited(
+        shared.inherited.iter().map(|one| one.records).sum(),
+        shared.inherited.iter().map(|one| one.bytes).sum(),
+    );
     let listener = control::bind(&config.state)
         .map_err(|error| StartError::of(&control::place(&config.state), error))?;
     let state = config.state.clone();
@@ -140,7 +157,9 @@ impl Running {
     async fn reload(mut self, config: Config, shared: &Shared) -> Result<Self, StartError> {
         let fixed = config.state != self.config.state
             || config.spool != self.config.spool
-            || config.computer != self.config.computer;
+            || config.computer != self.config.computer
+            || config.clones != self.config.clones
+            || config.host_root != self.config.host_root;
         if fixed {
             say(
                 Event::NotReloaded,
@@ -200,6 +219,9 @@ fn others(config: &Config, workspaces: &Workspaces, shared: &Shared, last: Optio
     let operations = Operations::new(inlet, shared.counters.clone(), shared.told.clone());
     if let Some(last) = last {
         operations.started(last);
+        if let Some(cloned) = &shared.cloned {
+            operations.cloned(seal::sentence(cloned, config));
+        }
     }
     let stop = others.stop_token();
     others.spawn("operations", operations.run(stop.clone()));
@@ -229,6 +251,7 @@ impl View {
 fn desk_of(shared: &Shared, view: &Arc<Mutex<View>>) -> Desk {
     let (counters, started) = (shared.counters.clone(), shared.started);
     let (of_status, of_queues) = (Arc::clone(view), Arc::clone(view));
+    let inherited: Vec<InheritedStatus> = shared.inherited.iter().map(InheritedStatus::of).collect();
     Desk {
         status: Arc::new(move || {
             let view = of_status.lock().expect("no panic under the lock");
@@ -239,6 +262,7 @@ fn desk_of(shared: &Shared, view: &Arc<Mutex<View>>) -> Desk {
                 gateway: view.workspaces.gateway(),
                 workspaces: view.workspaces.status(&counters),
                 sources: sources::status(&view.config, &counters),
+                inherited: inherited.clone(),
             }
         }),
         queues: Arc::new(move || of_queues.lock().expect("no panic under the lock").workspaces.queues()),

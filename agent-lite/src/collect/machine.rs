@@ -79,7 +79,7 @@ pub fn part_of(whole: Duration) -> Duration {
 }
 
 /// Looks for what Docker, Podman and systemd leave in their containers.
-fn is_container(root: &Path) -> bool {
+pub fn is_container(root: &Path) -> bool {
     ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"]
         .iter()
         .any(|mark| root.join(mark.trim_start_matches('/')).exists())
