@@ -5,6 +5,7 @@
 
 mod admin;
 mod agent_bad_input;
+mod agent_clones;
 mod agent_commands;
 mod agent_crashes;
 mod agent_doctor;

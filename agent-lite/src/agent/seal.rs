@@ -58,7 +58,7 @@ pub struct Inheritance {
     pub folder: String,
     /// When that was, RFC 3339.
     pub found: String,
-    /// The GUID of the agent that began it.
+    /// The GUID of the agent that began it, or those that it has in several workspaces.
     pub agent_id: Option<String>,
     /// The folder of the queues.
     pub spool: PathBuf,
@@ -188,6 +188,24 @@ fn forget_machine_ids(state: &Path) {
     }
 }
 
+/// Returns the GUIDs by which workspaces know the agent, else its own.
+fn agents(state: &Path) -> Result<Option<String>, StartError> {
+    let mut known: Vec<String> = Vec::new();
+    for entry in fs::read_dir(state.join("identity")).into_iter().flatten().flatten() {
+        let folder = IdentityFolder::new(state, &entry.file_name().to_string_lossy());
+        // One that cannot be read is set aside all the same.
+        if let Ok(Some(stored)) = folder.load() {
+            known.push(stored.identity.agent_id.to_string());
+        }
+    }
+    known.sort();
+    known.dedup();
+    if known.is_empty() {
+        return Ok(read_file(&state.join("agent-id"))?.map(|text| text.trim().to_owned()));
+    }
+    Ok(Some(known.join(", ")))
+}
+
 /// Notes that the identity changes. From here on it does, whatever happens.
 fn begin(config: &Config, judgement: Judgement) -> Result<Inheritance, StartError> {
     let now = jiff::Timestamp::now();
@@ -201,7 +219,7 @@ fn begin(config: &Config, judgement: Judgement) -> Result<Inheritance, StartErro
     let begun = Inheritance {
         folder: now.strftime("%Y%m%dT%H%M%S.%6fZ").to_string(),
         found: super::control::rfc3339(now.as_microsecond()),
-        agent_id: read_file(&config.state.join("agent-id"))?.map(|text| text.trim().to_owned()),
+        agent_id: agents(&config.state)?,
         spool,
         records,
         bytes,

@@ -3,6 +3,7 @@
 pub mod fingerprint;
 pub mod framing;
 pub mod lines;
+pub mod omsagent;
 pub mod proc;
 pub mod syslog;
 pub mod timestamps;
