@@ -3,6 +3,7 @@
 //! [`run`] starts everything, takes reloads, and stops in order: sources first, so that what they have goes to
 //! the queues, then the queues are sealed and synced, then the couriers end what is on its way.
 
+pub mod adopt;
 pub mod control;
 pub mod doctor;
 mod enrol;

@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 mod drain;
 mod generalize;
+mod import_omsagent;
 mod inherited;
 mod log;
 mod onboard;
@@ -82,6 +83,8 @@ enum Command {
         #[arg(long)]
         discard_queue: bool,
     },
+    /// Make a configuration of an existing omsagent's: workspaces, proxy, syslog, text logs and counters
+    ImportOmsagent(Box<import_omsagent::Arguments>),
     /// Show what a clone does not send of the machine it was made of, take it back or remove it
     Inherited {
         #[command(subcommand)]
@@ -109,6 +112,7 @@ pub(crate) fn main() -> ExitCode {
             let waiting = if discard_queue { Waiting::Discard } else { Waiting::Refuse };
             with_config(&file, |config, _| generalize::generalize(&file, &config, waiting))
         }
+        Command::ImportOmsagent(what) => exit_code(import_omsagent::import(&what, &Machine::ask().hostname)),
         Command::Inherited { what } => {
             with_config(&file, |config, _| inherited::inherited(&config, what.as_ref()))
         }

@@ -1,6 +1,6 @@
 //! `agent-lite onboard`: makes this agent known to a workspace and writes the configuration.
 
-mod files;
+pub(super) mod files;
 
 use std::io::Read;
 use std::path::Path;

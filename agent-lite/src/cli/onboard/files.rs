@@ -51,7 +51,7 @@ impl Drop for Staged {
 }
 
 /// Reads a small text file.
-pub(super) fn read(file: &Path) -> anyhow::Result<String> {
+pub(in crate::cli) fn read(file: &Path) -> anyhow::Result<String> {
     let size = fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
     if size > LARGEST_FILE {
         bail!("{} is larger than 1 MiB", file.display());
@@ -64,7 +64,7 @@ pub(super) fn read_if_there(file: &Path) -> anyhow::Result<String> {
 }
 
 /// Replaces a file in one step. One that is there keeps owner and mode, but others may no more than `mode` says.
-pub(super) fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+pub(in crate::cli) fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let mut name = real.file_name().unwrap_or_default().to_owned();
