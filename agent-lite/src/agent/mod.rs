@@ -95,7 +95,45 @@ pub async fn run(
 ) -> Result<(), StartError> {
     start::make_folders(&config)?;
     let _lock = start::lock(&config.state)?;
-    let cloned = seal::keep(&config)?;
+    let (shared, last) = begin(&config, machine)?;
+    let listener = control::bind(&config.state)
+        .map_err(|error| StartError::of(&control::place(&config.state), error))?;
+    let state = config.state.clone();
+    let mut running = Running::start(config, &shared, last)?;
+    let view = Arc::new(Mutex::new(View::of(&running)));
+    let stop = CancellationToken::new();
+    let mut desk = Tasks::new();
+    desk.spawn("control socket", control::serve(listener, desk_of(&shared, &view), stop.clone()));
+    say(Event::Started, OWN_SOURCE, format_args!("agent-lite {VERSION} on {}", running.config.computer));
+    ready();
+    let end = loop {
+        let command = tokio::select! {
+            command = commands.recv() => command,
+            () = seal::becomes_another(&running.config) => break Err(StartError::BecameClone),
+        };
+        match command {
+            None | Some(Command::Stop) => break Ok(()),
+            Some(Command::Reload(config)) => {
+                running = running.reload(*config, &shared).await?;
+                if let Ok(mut view) = view.lock() {
+                    *view = View::of(&running);
+                }
+                ready();
+            }
+        }
+    };
+    say(Event::Stopping, OWN_SOURCE, "sources first, then the queues, then what is on its way");
+    running.stop().await;
+    stop.cancel();
+    desk.end(Duration::from_secs(1)).await;
+    let _ = std::fs::remove_file(control::place(&state));
+    start::note_end(&state);
+    end
+}
+
+/// Finds out whose the state folder is, and how its agent ended; whoever calls it holds the folder's lock.
+fn begin(config: &Config, machine: Machine) -> Result<(Shared, LastEnd), StartError> {
+    let cloned = seal::keep(config)?;
     let agent_id = start::agent_id(&config.state)?;
     let last = start::note_start(&config.state)?;
     let shared = Shared {
@@ -108,39 +146,9 @@ pub async fn run(
         cloned,
         inherited: inherited::list(&config.state),
     };
-    shared.counters.inherited(
-        shared.inherited.iter().map(|one| one.records).sum(),
-        shared.inherited.iter().map(|one| one.bytes).sum(),
-    );
-    let listener = control::bind(&config.state)
-        .map_err(|error| StartError::of(&control::place(&config.state), error))?;
-    let state = config.state.clone();
-    let mut running = Running::start(config, &shared, last)?;
-    let view = Arc::new(Mutex::new(View::of(&running)));
-    let stop = CancellationToken::new();
-    let mut desk = Tasks::new();
-    desk.spawn("control socket", control::serve(listener, desk_of(&shared, &view), stop.clone()));
-    say(Event::Started, OWN_SOURCE, format_args!("agent-lite {VERSION} on {}", running.config.computer));
-    ready();
-    while let Some(command) = commands.recv().await {
-        match command {
-            Command::Stop => break,
-            Command::Reload(config) => {
-                running = running.reload(*config, &shared).await?;
-                if let Ok(mut view) = view.lock() {
-                    *view = View::of(&running);
-                }
-                ready();
-            }
-        }
-    }
-    say(Event::Stopping, OWN_SOURCE, "sources first, then the queues, then what is on its way");
-    running.stop().await;
-    stop.cancel();
-    desk.end(Duration::from_secs(1)).await;
-    let _ = std::fs::remove_file(control::place(&state));
-    start::note_end(&state);
-    Ok(())
+    let sum = |of: fn(&Inheritance) -> u64| shared.inherited.iter().map(of).sum();
+    shared.counters.inherited(sum(|one| one.records), sum(|one| one.bytes));
+    Ok((shared, last))
 }
 
 impl Running {

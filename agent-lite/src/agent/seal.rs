@@ -14,6 +14,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -44,6 +45,8 @@ use crate::upload::identity::write_file;
 pub(super) const SEAL: &str = "seal.json";
 /// The change of identity that has begun.
 pub(super) const JOURNAL: &str = "clone.json";
+/// How often a running agent looks at its machine.
+const LOOK_AGAIN: Duration = Duration::from_secs(5 * 60);
 /// Where the agent's log says it.
 const PLACE: &str = "agent";
 /// What is set aside beside the queues.
@@ -95,6 +98,20 @@ pub fn look(config: &Config) -> Result<Look, StartError> {
         Some(Err(reason)) => Look::Unreadable(reason),
         Some(Ok(seal)) => Look::Sealed(seal.judge(&parts::read(&config.host_root))),
     })
+}
+
+/// Waits until the machine is another one: a virtual machine may be copied while the agent runs in it.
+pub(super) async fn becomes_another(config: &Config) {
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let config = config.clone();
+        let looked = tokio::task::spawn_blocking(move || look(&config)).await;
+        if let Ok(Ok(Look::Sealed(judgement))) = looked
+            && judgement.machine == Machine::Another
+        {
+            return;
+        }
+    }
 }
 
 /// Does what onboarding by a command must: the same as a start, unless an agent runs, which has done it.
@@ -212,7 +229,8 @@ fn begin(config: &Config, judgement: Judgement) -> Result<Inheritance, StartErro
     let spool = config.spool.folder.clone();
     let (mut records, mut bytes) = (0, 0);
     for queue in queues(&spool)? {
-        let contents = spool::contents(&queue).map_err(|error| StartError::of(&queue, error))?;
+        // For people only: one that cannot be read is set aside all the same.
+        let contents = spool::contents(&queue).unwrap_or_default();
         records += contents.records;
         bytes += contents.bytes;
     }

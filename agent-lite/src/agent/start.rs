@@ -43,6 +43,9 @@ pub enum StartError {
     /// A file of the identity cannot be read or written.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The agent does not go on: the machine it runs on is a copy of the one it was started on.
+    #[error("this machine has become a clone while the agent ran; its next start takes a new identity")]
+    BecameClone,
     /// The configuration names something that cannot be used.
     #[error("{0}")]
     Config(String),

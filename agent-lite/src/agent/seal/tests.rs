@@ -132,6 +132,15 @@ fn the_same_machine_changes_nothing_and_one_changed_part_only_the_seal() {
     assert_eq!((stage.waiting(), list(&stage.state())), (3, vec![]));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_copied_while_the_agent_runs_is_noticed() {
+    let stage = Stage::new();
+    let long = std::time::Duration::from_secs(3600);
+    assert!(tokio::time::timeout(long, becomes_another(&stage.config)).await.is_err());
+    stage.become_machine("second");
+    tokio::time::timeout(long, becomes_another(&stage.config)).await.unwrap();
+}
+
 #[test]
 fn a_clone_leaves_all_that_it_inherited_aside_and_begins_anew() {
     let stage = Stage::new();

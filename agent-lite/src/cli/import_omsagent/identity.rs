@@ -29,6 +29,19 @@ pub(super) fn take_over(config: &Config, all: &[Outcome]) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// Says whether there is anything left to do for a workspace.
+pub(super) fn sentence(id: &str, all: &[Outcome]) -> String {
+    match all.iter().find(|(known, _)| known == id).map(|(_, outcome)| outcome) {
+        Some(Ok(identity)) => {
+            format!("this agent is {} here, too; no onboarding is needed", identity.agent_id)
+        }
+        Some(Err(why)) => {
+            format!("its certificate is not taken over, {why}: agent-lite onboard -w {id} -k KEY_FILE")
+        }
+        None => format!("onboard: agent-lite onboard -w {id} -k KEY_FILE"),
+    }
+}
+
 fn one(workspace: &Legacy) -> Result<Identity, String> {
     let agent_id = workspace.agent_id.ok_or("omsadmin.conf has no AGENT_GUID")?;
     let read =

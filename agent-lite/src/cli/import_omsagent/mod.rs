@@ -104,33 +104,14 @@ fn write_all(
     write(file, text, 0o600)?;
     println!("{}: written, and it is right", file.display());
     for left in &set_up.left {
-        println!("not carried over: {}: {}: {}", left.place, OneLine(&left.what), left.why);
+        println!("not carried over: {}: {}: {}", OneLine(&left.place), OneLine(&left.what), left.why);
     }
     for workspace in &set_up.workspaces {
-        let outcome = identities.iter().find(|(id, _)| *id == workspace.id).map(|(_, outcome)| outcome);
-        match outcome {
-            Some(Ok(identity)) => {
-                println!(
-                    "workspace {}: this agent is {} here, too; no onboarding is needed",
-                    workspace.id, identity.agent_id
-                );
-            }
-            Some(Err(why)) => println!(
-                "workspace {}: its certificate is not taken over, {why}: agent-lite onboard -w {} -k KEY_FILE",
-                workspace.id, workspace.id
-            ),
-            None => println!(
-                "workspace {}: onboard: agent-lite onboard -w {} -k KEY_FILE",
-                workspace.id, workspace.id
-            ),
-        }
+        println!("workspace {}: {}", workspace.id, identity::sentence(&workspace.id, &identities));
     }
     if identities.iter().any(|(_, outcome)| outcome.is_ok()) {
-        println!(
-            "the state folder {} must belong to the service's user: chown -R agent-lite: {}",
-            config.state.display(),
-            config.state.display()
-        );
+        let state = config.state.display();
+        println!("the state folder must belong to the service's user: chown -R agent-lite: {state}");
     }
     println!("stop the legacy agent for good before agent-lite starts: both listen for the same messages");
     Ok(())

@@ -186,45 +186,38 @@ fn counters(element: &Element, found: &mut Found) {
         let why = "agent-lite has no such performance object: docs/counters.md";
         return found.unread.push(Unread::new(element.line, format!("object_name {name}"), why));
     };
-    let expression = element.value("counter_name_regex");
-    let wanted = wider(element, "counter_name_regex", &mut found.unread);
-    let names: Vec<String> = match wanted.iter().any(|pattern| pattern == "*") {
-        true => vec!["*".to_owned()],
-        false => {
-            let is_meant = |name: &&&str| {
-                wanted.iter().any(|pattern| {
-                    Selection::new(object.name(), std::slice::from_ref(pattern), &[])
-                        .is_ok_and(|one| has(&one, object, name))
-                })
-            };
-            object.counters().iter().filter(is_meant).map(|name| (*name).to_owned()).collect()
-        }
-    };
-    if names.is_empty() {
+    let counters = names(object, &wider(element, "counter_name_regex", &mut found.unread));
+    if counters.is_empty() {
         let why = format!("{} has no such counter here: docs/counters.md", object.name());
-        return found.unread.push(Unread::new(element.line, format!("counter_name_regex {expression}"), why));
+        let what = format!("counter_name_regex {}", element.value("counter_name_regex"));
+        return found.unread.push(Unread::new(element.line, what, why));
     }
-    let instances = match wider(element, "instance_regex", &mut found.unread) {
-        all if all.iter().any(|pattern| pattern == "*") => Vec::new(),
-        some => some,
-    };
-    let every = interval(element.value("interval"));
-    if every.is_none() && !element.value("interval").is_empty() {
-        let what = format!("interval {}", element.value("interval"));
-        found.unread.push(Unread::new(
-            element.line,
-            what,
-            "it is no time of a second or more; 60s are taken instead",
-        ));
+    let mut instances = wider(element, "instance_regex", &mut found.unread);
+    if instances.iter().any(|pattern| pattern == "*") {
+        instances.clear();
+    }
+    let written = element.value("interval");
+    let every = interval(written);
+    if every.is_none() && !written.is_empty() {
+        let why = "it is no time of a second to a day; 60s are taken instead";
+        found.unread.push(Unread::new(element.line, format!("interval {written}"), why));
     }
     let every = every.unwrap_or(Duration::from_secs(60));
-    found.counters.push(Counters {
-        line: element.line,
-        object: object.name(),
-        counters: names,
-        instances,
-        every,
-    });
+    found.counters.push(Counters { line: element.line, object: object.name(), counters, instances, every });
+}
+
+/// Returns the names of an object's counters that fit; `*` for all.
+fn names(object: Object, wanted: &[String]) -> Vec<String> {
+    if wanted.iter().any(|pattern| pattern == "*") {
+        return vec!["*".to_owned()];
+    }
+    let fits = |at: usize, pattern: &String| {
+        let selection = Selection::new(object.name(), std::slice::from_ref(pattern), &[]);
+        selection.is_ok_and(|selection| selection.has_counter(at))
+    };
+    let known = object.counters().iter().enumerate();
+    let meant = known.filter(|(at, _)| wanted.iter().any(|pattern| fits(*at, pattern)));
+    meant.map(|(_, name)| (*name).to_owned()).collect()
 }
 
 /// Returns the patterns of a key's expression; all, with a note, where there are none that say the same.
@@ -236,10 +229,6 @@ fn wider(element: &Element, key: &str, unread: &mut Vec<Unread>) -> Vec<String> 
         unread.push(Unread::new(parameter.line, format!("{key} {}", parameter.value), WIDER));
         vec!["*".to_owned()]
     })
-}
-
-fn has(selection: &Selection, object: Object, name: &str) -> bool {
-    object.counters().iter().position(|known| *known == name).is_some_and(|at| selection.has_counter(at))
 }
 
 /// Reads `60s`, `5m`, `1h` or seconds.
