@@ -244,4 +244,11 @@ fn an_identity_that_does_not_fit_is_not_taken_over() {
         "{said}"
     );
     assert!(!tree.0.path().join("state").exists());
+    // A pair that belongs together, of another workspace's agent.
+    let made = rcgen::generate_simple_self_signed(vec![SECOND.to_owned()]).unwrap();
+    tree.write(&format!("{FIRST}/certs/oms.crt"), &made.cert.pem());
+    tree.write(&format!("{FIRST}/certs/oms.key"), &made.signing_key.serialize_pem());
+    let said = good(&tree.import(tree.0.path(), &["--write", "b.toml", "--identity", "--state", "state"]));
+    assert!(said.contains("oms.crt is another agent's or workspace's"), "{said}");
+    assert!(!tree.0.path().join("state").exists());
 }
