@@ -36,7 +36,7 @@ fn set_up(stage: &AgentStage) {
         &format!("{id}/conf/omsagent.d/all.conf"),
         &format!(
             "<source>\n  type syslog\n  port 0\n  bind 127.0.0.1\n  protocol_type udp\n  tag oms.syslog\n</source>\n\
-             <source>\n  type sudo_tail\n  path {}/*.log\n  tag oms.blob.CustomLog.CUSTOM_LOG_BLOB.Plant_CL_{id}.*\n  format none\n</source>\n",
+             <source>\n  type sudo_tail\n  path {}/*.log\n  read_from_head true\n  tag oms.blob.CustomLog.CUSTOM_LOG_BLOB.Plant_CL_{id}.*\n  format none\n</source>\n",
             logs.display()
         ),
     );

@@ -78,11 +78,12 @@ pub fn part_of(whole: Duration) -> Duration {
     whole.mul_f64(f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX))
 }
 
-/// Looks for what Docker, Podman and systemd leave in their containers.
+/// Looks for what Docker, Podman, systemd and Kubernetes leave in their containers.
 pub fn is_container(root: &Path) -> bool {
-    ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"]
-        .iter()
-        .any(|mark| root.join(mark.trim_start_matches('/')).exists())
+    let marks =
+        ["/.dockerenv", "/run/.containerenv", "/run/systemd/container", "/var/run/secrets/kubernetes.io"];
+    let is_pod = root.parent().is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    is_pod || marks.iter().any(|mark| root.join(mark.trim_start_matches('/')).exists())
 }
 
 fn is_private(ip: IpAddr) -> bool {

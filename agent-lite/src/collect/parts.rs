@@ -1,4 +1,4 @@
-//! The parts of this machine that tell it from its clones, as files of Linux show them.
+//! The parts of this machine that tell it from its clones, as files of Linux, or Windows, show them.
 //!
 //! Most may be read by everybody. The UUID of the firmware may not: the service's unit hands it over as a credential.
 //! A system without these files has no parts, and an agent that sees none takes the machine for the same one.
@@ -17,7 +17,7 @@ use crate::parse::fingerprint::Parts;
 /// Most bytes of such a file.
 const LARGEST_FILE: u64 = 64 * 1024;
 /// Most entries of a folder that are looked at.
-const MOST_ENTRIES: usize = 1024;
+const MOST_ENTRIES: usize = 16 * 1024;
 /// The kernel made this address up (`addr_assign_type`): it is another one after the next start.
 const RANDOM_ADDRESS: &str = "1";
 /// Beginnings of the names of block devices that are no hardware, or come and go.
@@ -34,12 +34,33 @@ pub fn read(root: &Path) -> Parts {
     file_systems(root, &mut parts);
     take(&mut parts, Part::Instance, &root.join("run/cloud-init/.instance-id"));
     take(&mut parts, Part::MachineId, &root.join("etc/machine-id"));
+    #[cfg(windows)]
+    if is_own(root) {
+        windows(&mut parts);
+    }
     parts
+}
+
+/// Windows tells two parts, of the firmware and of its installation; it has none of the files.
+#[cfg(windows)]
+fn windows(parts: &mut Parts) {
+    use agent_lite_windows::machine;
+
+    for (part, value) in
+        [(Part::Firmware, machine::hardware_uuid()), (Part::MachineId, machine::machine_guid())]
+    {
+        value.iter().for_each(|value| parts.add(part, value));
+    }
+}
+
+/// Returns whether a root is that of the machine the agent runs on.
+fn is_own(root: &Path) -> bool {
+    root.parent().is_none()
 }
 
 /// The UUID alone if there is one: serial numbers of virtual machines are sometimes those of their host.
 fn firmware(root: &Path, parts: &mut Parts) {
-    let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|_| root == Path::new("/"));
+    let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|_| is_own(root));
     let handed_over = handed_over.map(|folder| Path::new(&folder).join(CREDENTIAL));
     let below = [
         "sys/class/dmi/id/product_uuid",
@@ -75,13 +96,21 @@ fn disks(root: &Path, parts: &mut Parts) {
     for disk in entries(&root.join("sys/block")) {
         let name = disk.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let removable = text(&disk.join("removable")).is_some_and(|removable| removable.trim() == "1");
-        if removable || NO_DISKS.iter().any(|beginning| name.starts_with(beginning)) {
+        if removable || is_usb(root, &disk) || NO_DISKS.iter().any(|beginning| name.starts_with(beginning)) {
             continue;
         }
         for file in ["serial", "wwid", "device/serial", "device/wwid", "device/cid"] {
             take(parts, Part::Disk, &disk.join(file));
         }
     }
+}
+
+/// A disk in a case goes from machine to machine, and is none of their parts.
+fn is_usb(root: &Path, device: &Path) -> bool {
+    let real = fs::canonicalize(root).and_then(|root| Ok((fs::canonicalize(device)?, root)));
+    let Ok((device, root)) = real else { return false };
+    let below = device.strip_prefix(root).unwrap_or(&device);
+    below.components().any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"usb"))
 }
 
 /// What udev knows of block devices, without sticks.

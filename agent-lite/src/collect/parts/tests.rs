@@ -90,6 +90,14 @@ fn serial_numbers_count_only_where_there_is_no_uuid_and_devices_without_smbios_h
 }
 
 #[test]
+fn a_disk_at_usb_is_no_part_of_the_machine() {
+    let root = machine(&[("sys/devices/pci0/usb2/2-1/sdc/serial", "case-4711"), ("sys/block/x", "")]);
+    std::os::unix::fs::symlink("../devices/pci0/usb2/2-1/sdc", root.path().join("sys/block/sdc")).unwrap();
+    assert!(text(&root.path().join("sys/block/sdc/serial")).is_some());
+    assert_eq!(read(root.path()), Parts::default());
+}
+
+#[test]
 fn a_machine_that_shows_nothing_has_no_parts_and_this_one_can_be_read() {
     assert_eq!(read(machine(&[]).path()), Parts::default());
     let random = [
