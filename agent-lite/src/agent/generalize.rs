@@ -29,7 +29,7 @@ pub struct Generalized {
     pub removed: Vec<PathBuf>,
     /// Records that were removed.
     pub records: u64,
-    /// What stays in the state folder, because this program does not know it.
+    /// What stays in the state folder: a rule that was taken from afar, or what others put there.
     pub left: Vec<PathBuf>,
 }
 

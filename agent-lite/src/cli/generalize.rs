@@ -19,7 +19,7 @@ pub(super) fn generalize(file: &Path, config: &Config, waiting: Waiting) -> anyh
         println!("         {} records in it were not delivered", done.records);
     }
     for path in &done.left {
-        println!("left     {}: nothing that this program knows", path.display());
+        println!("left     {}: no part of identity, positions or queues", path.display());
     }
     println!("kept     {}", file.display());
     for workspace in &config.workspaces {
