@@ -11,6 +11,7 @@ mod agent_crashes;
 mod agent_doctor;
 mod agent_faults;
 mod agent_gateways;
+mod agent_iis;
 mod agent_legacy;
 mod agent_load;
 mod agent_onboarding;

@@ -48,6 +48,8 @@ use crate::counters::Counters;
 use crate::events::Event;
 use crate::events::say;
 use crate::spool::Queue;
+use crate::system;
+use crate::system::control::Listener;
 
 /// The version in every heartbeat and request.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -96,8 +98,8 @@ pub async fn run(
     start::make_folders(&config)?;
     let _lock = start::lock(&config.state)?;
     let (shared, last) = begin(&config, machine)?;
-    let listener = control::bind(&config.state)
-        .map_err(|error| StartError::of(&control::place(&config.state), error))?;
+    let listener = Listener::bind(&config.state)
+        .map_err(|error| StartError::of(&system::control::place(&config.state), error))?;
     let state = config.state.clone();
     let mut running = Running::start(config, &shared, last)?;
     let view = Arc::new(Mutex::new(View::of(&running)));
@@ -126,7 +128,6 @@ pub async fn run(
     running.stop().await;
     stop.cancel();
     desk.end(Duration::from_secs(1)).await;
-    let _ = std::fs::remove_file(control::place(&state));
     start::note_end(&state);
     end
 }

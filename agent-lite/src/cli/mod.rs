@@ -8,7 +8,11 @@ mod import_omsagent;
 mod inherited;
 mod log;
 mod onboard;
+#[cfg(windows)]
+mod protect;
 mod run;
+#[cfg(windows)]
+mod service;
 mod socket;
 mod status;
 mod tail;
@@ -21,6 +25,7 @@ use agent_lite::agent::generalize::Waiting;
 use agent_lite::collect::machine::Machine;
 use agent_lite::config;
 use agent_lite::config::settings::Config;
+use agent_lite::system;
 use clap::Parser;
 use clap::Subcommand;
 
@@ -33,7 +38,7 @@ const EX_CONFIG: u8 = 78;
 #[command(name = "agent-lite", version)]
 struct Arguments {
     /// Configuration file
-    #[arg(long, short, global = true, value_name = "FILE", default_value = config::USUAL_PLACE)]
+    #[arg(long, short, global = true, value_name = "FILE", default_value_os_t = system::usual_place())]
     config: PathBuf,
     #[command(subcommand)]
     command: Option<Command>,
@@ -90,6 +95,18 @@ enum Command {
         #[command(subcommand)]
         what: Option<inherited::What>,
     },
+    /// Seal a `key_file`, `secret_file` or `key` for this machine (DPAPI)
+    #[cfg(windows)]
+    Protect {
+        /// The file
+        file: PathBuf,
+    },
+    /// Install, remove, start or stop the service of Windows
+    #[cfg(windows)]
+    Service {
+        #[command(subcommand)]
+        what: service::What,
+    },
 }
 
 /// Reads the arguments and runs the command.
@@ -117,12 +134,16 @@ pub(crate) fn main() -> ExitCode {
             with_config(&file, |config, _| inherited::inherited(&config, what.as_ref()))
         }
         Command::Drain { within } => with_config(&file, |config, _| drain::drain(&config, within)),
+        #[cfg(windows)]
+        Command::Protect { file } => exit_code(protect::protect(&file)),
+        #[cfg(windows)]
+        Command::Service { what } => exit_code(service::service(&file, what)),
     }
 }
 
 fn with_config(file: &Path, command: impl FnOnce(Config, Machine) -> anyhow::Result<ExitCode>) -> ExitCode {
     let machine = Machine::ask();
-    let named = (file != Path::new(config::USUAL_PLACE)).then_some(file);
+    let named = (file != system::usual_place()).then_some(file);
     match config::load(named, &machine.hostname) {
         Err(problems) => {
             eprintln!("{problems}");

@@ -19,6 +19,7 @@ use agent_lite::config::edit::edited;
 use agent_lite::config::settings::Config;
 use agent_lite::counters::Counters;
 use agent_lite::parse::fingerprint;
+use agent_lite::system;
 use agent_lite::upload::gateways::Gateways;
 use agent_lite::upload::onboarding;
 use agent_lite::upload::onboarding::Known;
@@ -164,7 +165,7 @@ fn try_onboard(file: &Path, what: &Arguments) -> Result<(), Failure> {
     if let Some(warning) = onboarded.warning {
         eprintln!("agent-lite: {warning}");
     }
-    println!("{}: written; start agent-lite, or reload it with SIGHUP", file.display());
+    println!("{}: written; start agent-lite, or {}", file.display(), system::HOW_TO_RELOAD);
     Ok(())
 }
 

@@ -44,11 +44,8 @@ pub fn read(root: &Path) -> Parts {
 /// Windows tells two parts, of the firmware and of its installation; it has none of the files.
 #[cfg(windows)]
 fn windows(parts: &mut Parts) {
-    use agent_lite_windows::machine;
-
-    for (part, value) in
-        [(Part::Firmware, machine::hardware_uuid()), (Part::MachineId, machine::machine_guid())]
-    {
+    let uuid = agent_lite_windows::machine::hardware_uuid();
+    for (part, value) in [(Part::Firmware, uuid), (Part::MachineId, crate::system::machine_id())] {
         value.iter().for_each(|value| parts.add(part, value));
     }
 }

@@ -1,5 +1,6 @@
 //! Foreign bytes become records here: pure, on every platform.
 
+pub mod counter_paths;
 pub mod fingerprint;
 pub mod framing;
 pub mod lines;
@@ -7,3 +8,4 @@ pub mod omsagent;
 pub mod proc;
 pub mod syslog;
 pub mod timestamps;
+pub mod w3c;

@@ -160,7 +160,7 @@ impl IdentityFolder {
 
     /// Writes a new pair beside the one that works.
     pub fn propose(&self, pair: &Pair) -> Result<(), IdentityError> {
-        write(&self.0.join(NEW_KEY), pair.key.expose())?;
+        files::write_secret(&self.0.join(NEW_KEY), &pair.key)?;
         write(&self.0.join(NEW_CERTIFICATE), &pair.certificate)
     }
 
@@ -180,9 +180,9 @@ impl IdentityFolder {
 
     fn pairs(&self) -> Result<(Pair, Option<Pair>), IdentityError> {
         let [key, certificate, new_key, new_certificate] = [
-            read(&self.0.join(KEY))?,
+            files::read_secret(&self.0.join(KEY))?,
             read(&self.0.join(CERTIFICATE))?,
-            read(&self.0.join(NEW_KEY))?,
+            files::read_secret(&self.0.join(NEW_KEY))?,
             read(&self.0.join(NEW_CERTIFICATE))?,
         ];
         let pending = Pair::of(new_certificate.as_ref(), new_key.as_ref());

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use agent_lite::config;
 use agent_lite::config::settings::Config;
 use agent_lite::events::OneLine;
+use agent_lite::system;
 use anyhow::anyhow;
 use anyhow::bail;
 use common::document::Source;
@@ -69,8 +70,8 @@ pub(super) fn import(what: &Arguments, host: &str) -> anyhow::Result<ExitCode> {
     let set_up = tree::read(what)?;
     let passwords = if what.write.is_some() { Passwords::Written } else { Passwords::LeftInTheirFile };
     let text = text::text(&set_up, what, passwords);
-    let place = what.write.as_deref().unwrap_or(Path::new(config::USUAL_PLACE));
-    let source = Source { file: place, text: &text };
+    let place = what.write.as_deref().map_or_else(system::usual_place, Path::to_path_buf);
+    let source = Source { file: &place, text: &text };
     let config = config::parse(source, host).map_err(|problems| {
         anyhow!("what was read makes no configuration; nothing was written:\n{problems}")
     })?;
