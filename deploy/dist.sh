@@ -22,7 +22,8 @@ folder=${CARGO_TARGET_DIR:-$PWD/target}
 out=$folder/dist-$machine
 cargo=(cargo)
 variable=CARGO_TARGET_$(printf '%s' "$target" | tr 'a-z-' 'A-Z_')
-export "${variable}_RUSTFLAGS=-C target-feature=+crt-static"
+# Where the C library is linked in, the crate getrandom does not find its function by itself, and would need /dev.
+export "${variable}_RUSTFLAGS=-C target-feature=+crt-static --cfg getrandom_backend=\"linux_getrandom\""
 if [ "$machine" != "$(uname -m)" ]; then
   export "${variable}_LINKER=$machine-linux-gnu-gcc"
   if ! compgen -G "$(rustc --print sysroot)/lib/rustlib/$target/lib/libstd-*" >/dev/null; then
