@@ -70,6 +70,7 @@ pub struct Counters {
     body_bytes: IntCounterVec,
     queue: IntGaugeVec,
     gateway_connections: IntCounterVec,
+    inherited: IntGaugeVec,
     tallies: Arc<Mutex<Vec<(String, Losses)>>>,
 }
 
@@ -155,9 +156,17 @@ impl Counters {
                 "Connections opened to a gateway, by its place in the list and outcome.",
                 &["gateway", "outcome"],
             ),
+            inherited: IntGaugeVec::new(
+                Opts::new(
+                    "agent_lite_inherited",
+                    "What a clone does not send of the machine it was made of.",
+                ),
+                &["unit"],
+            )
+            .expect("a valid metric"),
             tallies: Arc::default(),
         };
-        let families: [Box<dyn prometheus::core::Collector>; 7] = [
+        let families: [Box<dyn prometheus::core::Collector>; 8] = [
             Box::new(counters.losses.clone()),
             Box::new(counters.collected.clone()),
             Box::new(counters.delivered.clone()),
@@ -165,6 +174,7 @@ impl Counters {
             Box::new(counters.body_bytes.clone()),
             Box::new(counters.queue.clone()),
             Box::new(counters.gateway_connections.clone()),
+            Box::new(counters.inherited.clone()),
         ];
         for family in families {
             counters.registry.register(family).expect("a family is registered once");
@@ -196,6 +206,13 @@ impl Counters {
     /// Counts a connection to the gateway at this place of the list.
     pub fn gateway_connection(&self, place: usize, outcome: &'static str) {
         self.gateway_connections.with_label_values(&[&place.to_string(), outcome]).inc();
+    }
+
+    /// Notes what lies here of other machines.
+    pub fn inherited(&self, records: u64, bytes: u64) {
+        for (unit, count) in [("records", records), ("bytes", bytes)] {
+            self.inherited.with_label_values(&[unit]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Returns every loss that happened: place, kind, count.

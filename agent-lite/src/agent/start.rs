@@ -20,6 +20,7 @@ use crate::system;
 use crate::transport::WorkspaceEndpoints;
 use crate::transport::WorkspaceKey;
 use crate::upload::gateways::Gateways;
+use crate::upload::identity::IdentityError;
 use crate::upload::identity::IdentityFolder;
 use crate::upload::roots::Roots;
 use crate::upload::token::Token;
@@ -38,6 +39,12 @@ pub enum StartError {
     /// A queue cannot be opened.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// A file of the identity cannot be read or written.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The agent does not go on: the machine it runs on is a copy of the one it was started on.
+    #[error("this machine has become a clone while the agent ran; its next start takes a new identity")]
+    BecameClone,
     /// The configuration names something that cannot be used.
     #[error("{0}")]
     Config(String),
@@ -149,7 +156,7 @@ pub(super) fn obstacles(config: &Config) -> Vec<String> {
 
 fn obstacle(transport: &TransportSettings, gateways: &Gateways, roots: &Roots) -> Option<String> {
     match transport {
-        TransportSettings::LogAnalyticsAgent { workspace: id, domain } => {
+        TransportSettings::LogAnalyticsAgent { workspace: id, domain, .. } => {
             WorkspaceEndpoints::new(id, domain).err().map(|error| error.to_string())
         }
         TransportSettings::DataCollector { workspace: id, domain, key } => {
@@ -162,8 +169,19 @@ fn obstacle(transport: &TransportSettings, gateways: &Gateways, roots: &Roots) -
     }
 }
 
+/// Returns the ID of a workspace into which nobody but an operator can bring this agent.
+pub(super) fn must_be_onboarded(workspace: &Workspace) -> Option<&str> {
+    match &workspace.transport {
+        TransportSettings::LogAnalyticsAgent { workspace, key_file: None, .. } => Some(workspace),
+        _ => None,
+    }
+}
+
 fn not_onboarded(transport: &TransportSettings, config: &Config) -> Option<String> {
-    let TransportSettings::LogAnalyticsAgent { workspace: id, .. } = transport else { return None };
+    let TransportSettings::LogAnalyticsAgent { workspace: id, key_file, .. } = transport else { return None };
+    if key_file.as_ref().is_some_and(|file| file.is_file()) {
+        return None;
+    }
     match IdentityFolder::new(&config.state, id).load() {
         Ok(Some(_)) => None,
         Ok(None) => Some(format!("this agent is not onboarded: agent-lite onboard -w {id} -k KEY_FILE")),

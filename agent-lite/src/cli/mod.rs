@@ -3,6 +3,9 @@
 mod check;
 mod doctor;
 mod drain;
+mod generalize;
+mod import_omsagent;
+mod inherited;
 mod log;
 mod onboard;
 #[cfg(windows)]
@@ -18,6 +21,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agent_lite::agent::generalize::Waiting;
 use agent_lite::collect::machine::Machine;
 use agent_lite::config;
 use agent_lite::config::settings::Config;
@@ -78,6 +82,19 @@ enum Command {
         #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
         within: std::time::Duration,
     },
+    /// Remove who the agent is, what it has read and its empty queues, before an image of the machine is taken
+    Generalize {
+        /// Remove records that wait, too
+        #[arg(long)]
+        discard_queue: bool,
+    },
+    /// Make a configuration of an existing omsagent's: workspaces, proxy, syslog, text logs and counters
+    ImportOmsagent(Box<import_omsagent::Arguments>),
+    /// Show what a clone does not send of the machine it was made of, take it back or remove it
+    Inherited {
+        #[command(subcommand)]
+        what: Option<inherited::What>,
+    },
     /// Seal a `key_file`, `secret_file` or `key` for this machine (DPAPI)
     #[cfg(windows)]
     Protect {
@@ -107,6 +124,14 @@ pub(crate) fn main() -> ExitCode {
         Command::Doctor => with_config(&file, |config, machine| doctor::doctor(&config, &machine)),
         Command::Tail { json, source, count } => {
             with_config(&file, |config, _| tail::tail(&config, json, source.as_deref(), count))
+        }
+        Command::Generalize { discard_queue } => {
+            let waiting = if discard_queue { Waiting::Discard } else { Waiting::Refuse };
+            with_config(&file, |config, _| generalize::generalize(&file, &config, waiting))
+        }
+        Command::ImportOmsagent(what) => exit_code(import_omsagent::import(&what, &Machine::ask().hostname)),
+        Command::Inherited { what } => {
+            with_config(&file, |config, _| inherited::inherited(&config, what.as_ref()))
         }
         Command::Drain { within } => with_config(&file, |config, _| drain::drain(&config, within)),
         #[cfg(windows)]

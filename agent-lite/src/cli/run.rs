@@ -54,7 +54,10 @@ pub(super) fn run(file: &Path, config: Config, machine: Machine) -> anyhow::Resu
             eprintln!("agent-lite: {error}");
             match error {
                 StartError::Config(_) => ExitCode::from(EX_CONFIG),
-                StartError::Disk { .. } | StartError::Spool(_) => ExitCode::FAILURE,
+                StartError::Disk { .. }
+                | StartError::Spool(_)
+                | StartError::Identity(_)
+                | StartError::BecameClone => ExitCode::FAILURE,
             }
         }
     })

@@ -5,6 +5,7 @@
 mod asked;
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
@@ -62,6 +63,14 @@ pub fn part_of(whole: Duration) -> Duration {
     // Without randomness there is no spreading, and nothing worse.
     let _ = getrandom::fill(&mut bytes);
     whole.mul_f64(f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX))
+}
+
+/// Looks for what Docker, Podman, systemd and Kubernetes leave in their containers.
+pub fn is_container(root: &Path) -> bool {
+    let marks =
+        ["/.dockerenv", "/run/.containerenv", "/run/systemd/container", "/var/run/secrets/kubernetes.io"];
+    let is_pod = root.parent().is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    is_pod || marks.iter().any(|mark| root.join(mark.trim_start_matches('/')).exists())
 }
 
 fn is_private(ip: IpAddr) -> bool {

@@ -4,5 +4,6 @@ pub mod files;
 pub mod heartbeat;
 pub mod inlet;
 pub mod machine;
+pub mod parts;
 pub mod performance;
 pub mod syslog;

@@ -11,6 +11,7 @@ use common::document::values::Span;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::settings::Clones;
 use super::settings::Encoding;
 use super::settings::LogFormat;
 use super::settings::LogLevel;
@@ -80,6 +81,8 @@ pub(super) struct Azure {
 pub(super) struct Agent {
     pub(super) computer: Option<Spanned<String>>,
     pub(super) state: Option<PathBuf>,
+    pub(super) clones: Option<Clones>,
+    pub(super) host_root: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -66,6 +66,8 @@ pub fn parse(source: Source<'_>, host: &str) -> Result<Config, Problems> {
         azure_ca: written.azure.ca.map(|ca| folder.join(ca)),
         computer,
         state,
+        clones: written.agent.clones,
+        host_root: folder.join(written.agent.host_root.as_deref().unwrap_or(Path::new("/"))),
         spool,
         workspaces,
         sources,

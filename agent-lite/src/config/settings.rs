@@ -24,6 +24,10 @@ pub struct Config {
     pub computer: String,
     /// The folder of identities, positions and the control socket.
     pub state: PathBuf,
+    /// Whether a clone is noticed; where nothing is said, it is, but not in a container.
+    pub clones: Option<Clones>,
+    /// Where this machine's root is seen, for its parts.
+    pub host_root: PathBuf,
     /// The queues.
     pub spool: SpoolSettings,
     /// Where records go, at least one.
@@ -34,6 +38,16 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// How the agent's own log is written.
     pub log: LogSettings,
+}
+
+/// What an agent does on a machine that is not the one it was sealed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clones {
+    /// It takes a new identity and sets aside what it inherited.
+    Notice,
+    /// It goes on: the state folder belongs to whoever was given it.
+    Ignore,
 }
 
 /// The gateways.
@@ -115,6 +129,8 @@ pub enum TransportSettings {
         workspace: String,
         /// `opinsights.azure.com` and its like.
         domain: String,
+        /// A file with the workspace's key, for an agent that onboards itself. It is read only then.
+        key_file: Option<PathBuf>,
     },
     /// The HTTP Data Collector API.
     DataCollector {

@@ -110,7 +110,12 @@ fn serve_until_stopped(signals: mpsc::Receiver<Signal>) -> Result<(), u32> {
     match serve(&file, config, machine, || Ok(Signals::Service(signals))) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(StartError::Config(_))) => Err(EX_CONFIG.into()),
-        Ok(Err(StartError::Disk { .. } | StartError::Spool(_))) => Err(FAILED),
+        Ok(Err(
+            StartError::Disk { .. }
+            | StartError::Spool(_)
+            | StartError::Identity(_)
+            | StartError::BecameClone,
+        )) => Err(FAILED),
         Err(error) => {
             say(Event::SourceFailed, "start", format_args!("{error:#}"));
             Err(FAILED)

@@ -36,6 +36,14 @@ pub(super) fn table(status: &Status, now: Timestamp) -> String {
     }
     text.push('\n');
     push(&mut text, &sources);
+    for one in &status.inherited {
+        text.push_str(&format!(
+            "\nnot sent: {} records of agent {}, of which this machine is a clone, found {}: `agent-lite inherited`\n",
+            one.records,
+            OneLine(one.agent_id.as_deref().unwrap_or("?")),
+            ago(&one.found, now),
+        ));
+    }
     text
 }
 
@@ -93,6 +101,7 @@ fn ago(time: &str, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use agent_lite::agent::status::InheritedStatus;
     use agent_lite::agent::status::SourceStatus;
 
     use super::*;
@@ -121,6 +130,13 @@ mod tests {
                 collected: 10,
                 losses: BTreeMap::new(),
             }],
+            inherited: vec![InheritedStatus {
+                found: "2026-01-02T03:03:20Z".to_owned(),
+                agent_id: Some("a".to_owned()),
+                records: 12,
+                bytes: 1,
+                folder: String::new(),
+            }],
         };
         let now = "2026-01-02T03:04:05Z".parse().expect("a time");
         let expected = [
@@ -134,6 +150,8 @@ mod tests {
             "",
             "SOURCE        COLLECTED  LOSSES",
             "syslog.local         10  -",
+            "",
+            "not sent: 12 records of agent a, of which this machine is a clone, found 45s ago: `agent-lite inherited`",
         ];
         let shown = table(&status, now);
         assert_eq!(shown.lines().collect::<Vec<_>>(), expected, "{shown}");

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::Machine;
 use super::NO_UUID;
+use super::is_container;
 use crate::parse::proc::release::Release;
 
 /// Most bytes of a file of facts.
@@ -27,13 +28,6 @@ fn below(root: &Path) -> Machine {
         uuid: uuid.map_or(NO_UUID.to_owned(), |uuid: uuid::Uuid| uuid.hyphenated().to_string()),
         container: is_container(root),
     }
-}
-
-/// Looks for what Docker, Podman and systemd leave in their containers.
-fn is_container(root: &Path) -> bool {
-    ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"]
-        .iter()
-        .any(|mark| root.join(mark.trim_start_matches('/')).exists())
 }
 
 /// Reads a small file; none if it is large, unreadable or no text.

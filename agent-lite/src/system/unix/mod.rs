@@ -156,11 +156,3 @@ pub fn sealed(secret: &Secret) -> io::Result<Secret> {
 pub fn unsealed(text: String) -> io::Result<String> {
     Ok(text)
 }
-
-/// Returns what tells this machine from its clones, as far as one number can.
-pub fn machine_id() -> Option<String> {
-    let mut text = String::new();
-    let file = File::open("/etc/machine-id").ok()?;
-    io::Read::read_to_string(&mut io::Read::take(file, 1024), &mut text).ok()?;
-    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
-}

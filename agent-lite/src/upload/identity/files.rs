@@ -18,12 +18,12 @@ use crate::upload::identity::IdentityError;
 const LARGEST_FILE: u64 = 64 * 1024;
 
 /// Makes a folder that only its owner may look into, and those above it.
-pub(super) fn make_folder(path: &Path) -> Result<(), IdentityError> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), IdentityError> {
     system::make_folder(path).and_then(|()| system::close_folder(path)).map_err(told(path))
 }
 
 /// Reads a file if it is there.
-pub(super) fn read(path: &Path) -> Result<Option<String>, IdentityError> {
+pub(crate) fn read(path: &Path) -> Result<Option<String>, IdentityError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -46,7 +46,7 @@ pub(super) fn write_secret(path: &Path, secret: &Secret) -> Result<(), IdentityE
 }
 
 /// Writes a file beside its place, waits for the disk, and puts it there.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".tmp");
     let beside = PathBuf::from(beside);
@@ -58,13 +58,13 @@ pub(super) fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
 }
 
 /// Renames a file and waits until the disk has it.
-pub(super) fn rename(from: &Path, to: &Path) -> Result<(), IdentityError> {
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), IdentityError> {
     fs::rename(from, to).map_err(told(to))?;
     sync_parent(to)
 }
 
 /// Removes a file if it is there.
-pub(super) fn remove(path: &Path) -> Result<(), IdentityError> {
+pub(crate) fn remove(path: &Path) -> Result<(), IdentityError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         outcome => outcome.map_err(told(path)),
