@@ -8,6 +8,7 @@ mod agent_bad_input;
 mod agent_commands;
 mod agent_crashes;
 mod agent_doctor;
+mod agent_event_logs;
 mod agent_faults;
 mod agent_gateways;
 mod agent_load;

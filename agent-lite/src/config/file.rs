@@ -17,6 +17,7 @@ use super::settings::LogLevel;
 use super::settings::ReadFrom;
 use super::values::Facility;
 use super::values::Proxy;
+use super::values::Query;
 use super::values::RecordForm;
 use super::values::Severity;
 use super::values::Size;
@@ -177,6 +178,8 @@ pub(super) struct Sources {
     pub(super) syslog: BTreeMap<String, Spanned<Syslog>>,
     pub(super) files: BTreeMap<String, Spanned<Files>>,
     pub(super) performance: BTreeMap<String, Spanned<Performance>>,
+    pub(super) evtx: BTreeMap<String, Spanned<Evtx>>,
+    pub(super) windows_events: BTreeMap<String, Spanned<WindowsEvents>>,
     pub(super) heartbeat: BTreeMap<String, Spanned<Heartbeat>>,
 }
 
@@ -233,6 +236,41 @@ impl Default for Files {
             look: seconds(10),
             flush_after: seconds(5),
         }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Evtx {
+    pub(super) workspaces: Vec<Spanned<String>>,
+    pub(super) paths: Vec<Spanned<String>>,
+    pub(super) look: Duration,
+    pub(super) largest: Parsed<Size>,
+}
+
+impl Default for Evtx {
+    fn default() -> Self {
+        Self {
+            workspaces: Vec::new(),
+            paths: Vec::new(),
+            look: seconds(10),
+            // What Windows lets an event log grow to (wevtutil, maxsize).
+            largest: Parsed(Size(ByteSize::gib(4).as_u64())),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WindowsEvents {
+    pub(super) workspaces: Vec<Spanned<String>>,
+    pub(super) queries: Vec<Spanned<Parsed<Query>>>,
+    pub(super) from: ReadFrom,
+}
+
+impl Default for WindowsEvents {
+    fn default() -> Self {
+        Self { workspaces: Vec::new(), queries: Vec::new(), from: ReadFrom::End }
     }
 }
 

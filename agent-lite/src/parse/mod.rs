@@ -6,3 +6,4 @@ pub mod lines;
 pub mod proc;
 pub mod syslog;
 pub mod timestamps;
+pub mod windows_event;

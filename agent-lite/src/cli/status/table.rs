@@ -36,6 +36,11 @@ pub(super) fn table(status: &Status, now: Timestamp) -> String {
     }
     text.push('\n');
     push(&mut text, &sources);
+    for source in &status.sources {
+        for note in &source.notes {
+            text.push_str(&format!("{}: {}\n", source.name, OneLine(note)));
+        }
+    }
     text
 }
 
@@ -120,6 +125,7 @@ mod tests {
                 name: "syslog.local".to_owned(),
                 collected: 10,
                 losses: BTreeMap::new(),
+                notes: vec!["a.evtx: 3 of 9 MiB read".to_owned()],
             }],
         };
         let now = "2026-01-02T03:04:05Z".parse().expect("a time");
@@ -134,6 +140,7 @@ mod tests {
             "",
             "SOURCE        COLLECTED  LOSSES",
             "syslog.local         10  -",
+            "syslog.local: a.evtx: 3 of 9 MiB read",
         ];
         let shown = table(&status, now);
         assert_eq!(shown.lines().collect::<Vec<_>>(), expected, "{shown}");

@@ -9,6 +9,11 @@ use super::ClientCertificate;
 use super::Outgoing;
 use super::Parcel;
 use super::WorkspaceEndpoints;
+use super::data_collector::TIME_FIELD;
+use super::data_collector::log_type;
+use super::times::http_date;
+use crate::record::Table;
+use crate::record::Timestamp;
 
 mod blob;
 mod reply;
@@ -46,6 +51,39 @@ pub fn post_items(
         .field("x-ms-client-request-retry-count", itoa::Buffer::new().format(retries))
         .field_if("content-encoding", parcel.encoding)
         .body(parcel.body.clone())
+}
+
+/// Returns whether rows of a table go as custom JSON: the agent's own types of data are known for the others only.
+pub fn is_custom_json(table: &Table) -> bool {
+    matches!(table, Table::Event)
+}
+
+/// Returns the request with a parcel of custom JSON (oms-protocol, section 3.1, second row).
+pub fn post_custom(
+    workspace: &WorkspaceEndpoints,
+    agent: &Agent,
+    table: &Table,
+    parcel: &Parcel,
+    attempt: Attempt,
+) -> Outgoing {
+    data(workspace, "/OperationalData.svc/PostJsonDataItems?api-version=2016-04-01", agent, attempt.id)
+        .field("log-type", &log_type(table))
+        .field("x-ms-date", &http_date(attempt.now))
+        .field("time-generated-field", TIME_FIELD)
+        .field("x-ms-client-request-retry-count", itoa::Buffer::new().format(attempt.retries))
+        .field_if("content-encoding", parcel.encoding)
+        .body(parcel.body.clone())
+}
+
+/// Which request this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// A new one each time.
+    pub id: Uuid,
+    /// The tries before this one.
+    pub retries: u32,
+    /// When.
+    pub now: Timestamp,
 }
 
 /// Begins a request to the host that takes data.

@@ -40,6 +40,9 @@ pub(in crate::transport) fn oracle(
             "Collections": [{"CounterName": text(found(Column::CounterName)),
                              "Value": number(found(Column::CounterValue))}],
         }),
+        (Form::LogAnalyticsAgent { .. }, Table::Event) => {
+            columns(&Form::DataCollector, table, time, values, sequence)
+        }
         (Form::LogAnalyticsAgent { .. }, _) => legacy_other(table, time, values),
         (form, table) => columns(form, table, time, values, sequence),
     }
@@ -103,6 +106,7 @@ fn columns(
     let id = Json::from(agent().agent_id.to_string());
     let more = match table {
         Table::Syslog => syslog_defaults(&row, time, collector),
+        Table::Event => vec![("SourceSystem", json!("OpsManager"))],
         Table::Perf => vec![("SourceSystem", json!("Linux")), ("CounterPath", counter_path(&row))],
         Table::Heartbeat => vec![
             ("SourceSystem", json!("Linux")),
@@ -113,7 +117,9 @@ fn columns(
         Table::Custom(_) => vec![("AgentId", id), ("Seq", sequence.into())],
     };
     row.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    if !collector {
+    if !collector && *table == Table::Event {
+        row.insert("EventTime_CF".into(), iso(time, collector).into());
+    } else if !collector {
         row.entry("EventTime").or_insert_with(|| iso(time, collector).into());
     }
     row.insert(
@@ -308,6 +314,28 @@ fn the_columns_are_those_of_the_tables() {
         json!({"CollectionTime": time, "Computer": computer, "AgentId": id, "Seq": 5_242_883,
                "FilePath": "/var/log/app.log", "Message": "line\n two"})
     );
+}
+
+#[test]
+fn an_event_has_the_computer_that_made_it_and_its_time_in_a_column_that_arrival_does_not_change() {
+    let event = [
+        (Column::Computer, Value::Text("dc1.example")),
+        (Column::EventId, Value::Integer(7036)),
+        (Column::EventData, Value::Text("<DataItem/>")),
+    ];
+    let time = "2026-11-22T11:16:15.227Z";
+    let row = json!({"Computer": "dc1.example", "EventID": 7036, "EventData": "<DataItem/>", "SourceSystem": "OpsManager"});
+    let with = |more: Json| {
+        let mut row = row.clone();
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        row
+    };
+    let ingestion = with(json!({"TimeGenerated": time, "EventTime_CF": time}));
+    assert_eq!(json_row(&Form::LogsIngestion, "Event", &event), ingestion);
+    let custom = with(json!({"CollectionTime": time}));
+    assert_eq!(json_row(&Form::DataCollector, "Event", &event), custom);
+    assert_eq!(json_row(&LEGACY, "Event", &event), custom);
+    assert_eq!(json_row(&LEGACY, "Event", &event[1..])["Computer"], agent().computer);
 }
 
 #[test]
