@@ -11,6 +11,7 @@ mod agent_doctor;
 mod agent_event_logs;
 mod agent_faults;
 mod agent_gateways;
+mod agent_iis;
 mod agent_load;
 mod agent_onboarding;
 mod agent_only_way;

@@ -203,6 +203,8 @@ pub enum SourceKind {
     Evtx(EvtxSettings),
     /// Channels of this Windows' event log.
     WindowsEvents(WindowsEventsSettings),
+    /// Logs of IIS: files, too.
+    Iis(FilesSettings),
     /// A row a minute.
     Heartbeat(HeartbeatSettings),
 }
@@ -272,6 +274,8 @@ pub enum RecordStart {
     NewLine,
     /// A line that begins with a time of this form; other lines belong to the record before.
     Time(TimeForm),
+    /// Every line of a W3C log, with a column for each field.
+    W3cLine,
 }
 
 /// The eight forms of time of Azure Monitor's custom text logs.
@@ -307,6 +311,9 @@ pub enum Encoding {
     /// UTF-16, big end first.
     #[serde(rename = "utf-16be")]
     Utf16Be,
+    /// An ANSI code page; of IIS logs only.
+    #[serde(skip)]
+    CodePage(&'static encoding_rs::Encoding),
 }
 
 /// Where a file is read from when it is first seen.

@@ -17,10 +17,12 @@ use toml::Spanned;
 use super::file;
 use super::settings::ChannelQuery;
 use super::settings::CounterSettings;
+use super::settings::Encoding;
 use super::settings::EvtxSettings;
 use super::settings::FilesSettings;
 use super::settings::HeartbeatSettings;
 use super::settings::PerformanceSettings;
+use super::settings::RecordStart;
 use super::settings::Source;
 use super::settings::SourceKind;
 use super::settings::SyslogSettings;
@@ -35,6 +37,12 @@ const LEGACY_SYSLOG_PORT: u16 = 25224;
 const MOST_QUERIES: usize = 100;
 /// Shortest interval of a performance counter.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where IIS writes the logs of sites unless it is told otherwise.
+const USUAL_IIS: Option<&str> =
+    if cfg!(windows) { Some("C:/inetpub/logs/LogFiles/W3SVC*/*.log") } else { None };
+/// How long a line that a vanished file ends in waits for its end.
+const IIS_FLUSH: Duration = Duration::from_secs(5);
 
 /// Gathers the sources and what is wrong with them.
 struct Reader<'a> {
@@ -58,6 +66,7 @@ pub(super) fn read(
     each(written.files, |name, span, settings| reader.files(&name, span, settings));
     each(written.evtx, |name, span, settings| reader.evtx(&name, span, settings));
     each(written.windows_events, |name, span, settings| reader.windows_events(&name, span, settings));
+    each(written.iis, |name, span, settings| reader.iis(&name, span, settings));
     each(written.performance, |name, span, settings| reader.performance(&name, span, settings));
     each(written.heartbeat, |name, span, settings| {
         let kind = SourceKind::Heartbeat(HeartbeatSettings { every: settings.every.0.0 });
@@ -197,6 +206,45 @@ impl Reader<'_> {
                 self.problem(path.span(), format!("`{pattern}`: {wrong}"));
             }
         }
+    }
+
+    fn iis(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Iis) {
+        self.patterns(&written.paths);
+        for directory in &written.directories {
+            let name = directory.get_ref();
+            // A drive or a share of Windows may stand alone.
+            if system::split_pattern(&format!("{name}/")).is_none() {
+                self.problem(directory.span(), format!("`{name}`: {}", system::BEGIN_OF_PATTERN));
+            }
+        }
+        let inside = |directory: &Spanned<String>| {
+            format!(
+                "{}/**/*.log",
+                glob::Pattern::escape(directory.get_ref().trim_end_matches(system::parts_names))
+            )
+        };
+        let mut paths: Vec<String> = written.directories.iter().map(inside).collect();
+        paths.extend(written.paths.iter().map(|path| path.get_ref().clone()));
+        if paths.is_empty() {
+            match USUAL_IIS {
+                Some(usual) => paths.push(usual.to_owned()),
+                None => self.problem(
+                    span.clone(),
+                    "a source of IIS logs needs `directories` or `paths` on this system, as in \
+                     `directories = [\"/srv/iis/LogFiles\"]`",
+                ),
+            }
+        }
+        let kind = SourceKind::Iis(FilesSettings {
+            paths,
+            table: Table::W3cIisLog,
+            record: RecordStart::W3cLine,
+            encoding: Encoding::CodePage(written.encoding.0.0),
+            from: written.from,
+            look: written.look.0.0,
+            flush_after: IIS_FLUSH,
+        });
+        self.push("iis", name, span, &written.workspaces, kind);
     }
 
     fn evtx(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Evtx) {

@@ -240,6 +240,7 @@ impl Reader<'_> {
             (Table::Event, "Custom-AgentLiteEvent"),
             (Table::Heartbeat, "Custom-AgentLiteHeartbeat_CL"),
             (Table::Operation, "Custom-AgentLiteOperation_CL"),
+            (Table::W3cIisLog, "Custom-AgentLiteW3CIISLog_CL"),
         ]
         .map(|(table, stream)| (table, stream.to_owned()))
         .into();

@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn names_become_the_paths_that_pdh_takes() {
-        let cases: [(&str, &[&str], &[&str], &[&str]); 5] = [
+        type Words<'a> = &'a [&'a str];
+        let cases: [(&str, Words<'_>, Words<'_>, Words<'_>); 5] = [
             ("Processor", &["% Processor Time"], &["_Total"], &[r"\Processor(_Total)\% Processor Time"]),
             ("LogicalDisk", &["% Free Space"], &[], &[r"\LogicalDisk(*)\% Free Space"]),
             ("memory", &["Available MBytes"], &["*"], &[r"\memory\Available MBytes"]),
@@ -181,7 +182,8 @@ mod tests {
 
     #[test]
     fn a_name_that_cannot_be_one_is_refused_with_what_to_write() {
-        let cases: [(&str, &[&str], &[&str], &str); 6] = [
+        type Words<'a> = &'a [&'a str];
+        let cases: [(&str, Words<'_>, Words<'_>, &str); 6] = [
             ("", &["a"], &[], "object"),
             ("Processor(*)", &["a"], &[], "object"),
             ("Processor", &["*"], &[], "which `counters`?"),

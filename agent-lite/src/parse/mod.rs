@@ -6,4 +6,5 @@ pub mod lines;
 pub mod proc;
 pub mod syslog;
 pub mod timestamps;
+pub mod w3c;
 pub mod windows_event;

@@ -14,8 +14,12 @@ use windows_sys::Win32::Security::Authorization::ConvertStringSecurityDescriptor
 use windows_sys::Win32::Security::Authorization::GetSecurityInfo;
 use windows_sys::Win32::Security::Authorization::SDDL_REVISION_1;
 use windows_sys::Win32::Security::Authorization::SE_FILE_OBJECT;
+use windows_sys::Win32::Security::Authorization::SetNamedSecurityInfoW;
+use windows_sys::Win32::Security::DACL_SECURITY_INFORMATION;
+use windows_sys::Win32::Security::GetSecurityDescriptorDacl;
 use windows_sys::Win32::Security::GetTokenInformation;
 use windows_sys::Win32::Security::OWNER_SECURITY_INFORMATION;
+use windows_sys::Win32::Security::PROTECTED_DACL_SECURITY_INFORMATION;
 use windows_sys::Win32::Security::PSECURITY_DESCRIPTOR;
 use windows_sys::Win32::Security::PSID;
 use windows_sys::Win32::Security::SECURITY_ATTRIBUTES;
@@ -81,6 +85,33 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     let attributes = descriptor.attributes();
     // SAFETY: the path ends in 0; attributes and descriptor live until the call returns.
     checked(unsafe { CreateDirectoryW(path.as_ptr(), &attributes) })
+}
+
+/// Takes a file or folder that is there from everybody but LocalSystem, the administrators and its owner.
+pub fn close(path: &Path) -> io::Result<()> {
+    let path = wide(path)?;
+    let descriptor = Descriptor::owner_only()?;
+    let (mut present, mut list, mut by_default) = (0, ptr::null_mut(), 0);
+    // SAFETY: the descriptor is a whole one; the three are places for the answers.
+    checked(unsafe { GetSecurityDescriptorDacl(descriptor.0, &mut present, &mut list, &mut by_default) })?;
+    // No list at all would let everybody in.
+    if present == 0 || list.is_null() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let what = DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION;
+    // SAFETY: the path ends in 0; the list lies in the descriptor, which still lives; owner and group stay as they are.
+    let error = unsafe {
+        SetNamedSecurityInfoW(
+            path.as_ptr(),
+            SE_FILE_OBJECT,
+            what,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            list,
+            ptr::null(),
+        )
+    };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error as i32)) }
 }
 
 /// Returns who owns an open file or folder, as a SID's text.
@@ -168,6 +199,11 @@ mod tests {
         let open = File::options().read(true).custom_flags(0x0200_0000).open(&folder).unwrap();
         let owner = owner(&open).unwrap();
         assert!(is_trusted(&owner), "{owner}");
+        let file = folder.join("agent.toml");
+        std::fs::write(&file, "a").unwrap();
+        close(&file).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "a", "its owner reads it");
+        std::fs::remove_file(&file).unwrap();
         std::fs::remove_dir(&folder).unwrap();
     }
 

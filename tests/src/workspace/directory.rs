@@ -87,6 +87,7 @@ impl Workspace {
             .stream("Microsoft-Event", "Event", schema::event())
             .stream("Custom-AgentLiteHeartbeat_CL", "AgentLiteHeartbeat_CL", schema::heartbeat())
             .stream("Custom-AgentLiteOperation_CL", "AgentLiteOperation_CL", schema::operation())
+            .stream("Custom-AgentLiteW3CIISLog_CL", "AgentLiteW3CIISLog_CL", schema::w3c_iis_log())
             .stream("Custom-App_CL", "App_CL", schema::text())
     }
 

@@ -125,9 +125,9 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Takes a folder from everybody but its owner: it was made so, or lies in one that was.
-pub fn close_folder(_path: &Path) -> io::Result<()> {
-    Ok(())
+/// Takes a folder from everybody but LocalSystem, the administrators and its owner.
+pub fn close_folder(path: &Path) -> io::Result<()> {
+    security::close(path)
 }
 
 /// Makes the folder of a configuration file; a password may stand in it.
@@ -135,9 +135,13 @@ pub fn make_config_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() { Ok(()) } else { make_folder(path) }
 }
 
-/// Makes a file that is not there yet, through no link. Who may read it the folder says.
-pub fn create_new(path: &Path, _mode: u32) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
+/// Makes a file that is not there yet, through no link; a `mode` that lets no others read it closes it to them.
+pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    if mode & 0o077 == 0 {
+        security::close(path)?;
+    }
+    Ok(file)
 }
 
 /// Does nothing: [`put_in_place`] keeps the permissions.

@@ -53,37 +53,30 @@ pub fn post_items(
         .body(parcel.body.clone())
 }
 
-/// Returns whether rows of a table go as custom JSON: the agent's own types of data are known for the others only.
+/// Returns whether the rows of a table go to a custom one: what the legacy agent for Linux has no items for.
 pub fn is_custom_json(table: &Table) -> bool {
-    matches!(table, Table::Event)
+    match table {
+        Table::Event | Table::W3cIisLog => true,
+        Table::Syslog | Table::Perf | Table::Heartbeat | Table::Operation | Table::Custom(_) => false,
+    }
 }
 
-/// Returns the request with a parcel of custom JSON (oms-protocol, section 3.1, second row).
-pub fn post_custom(
+/// Returns the request with a parcel of rows for a custom table (oms-protocol, section 3.1, "custom JSON table").
+pub fn post_rows(
     workspace: &WorkspaceEndpoints,
     agent: &Agent,
     table: &Table,
     parcel: &Parcel,
-    attempt: Attempt,
+    (request_id, retries): (Uuid, u32),
+    now: Timestamp,
 ) -> Outgoing {
-    data(workspace, "/OperationalData.svc/PostJsonDataItems?api-version=2016-04-01", agent, attempt.id)
+    data(workspace, "/OperationalData.svc/PostJsonDataItems?api-version=2016-04-01", agent, request_id)
+        .field("x-ms-client-request-retry-count", itoa::Buffer::new().format(retries))
         .field("log-type", &log_type(table))
-        .field("x-ms-date", &http_date(attempt.now))
+        .field("x-ms-date", &http_date(now))
         .field("time-generated-field", TIME_FIELD)
-        .field("x-ms-client-request-retry-count", itoa::Buffer::new().format(attempt.retries))
         .field_if("content-encoding", parcel.encoding)
         .body(parcel.body.clone())
-}
-
-/// Which request this is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// A new one each time.
-    pub id: Uuid,
-    /// The tries before this one.
-    pub retries: u32,
-    /// When.
-    pub now: Timestamp,
 }
 
 /// Begins a request to the host that takes data.

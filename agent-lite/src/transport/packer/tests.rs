@@ -49,6 +49,7 @@ fn columns_of(table: &Table) -> Vec<Column> {
         Table::Custom(_) => 24..=25,
         Table::Heartbeat => 32..=42,
         Table::Operation => 48..=53,
+        Table::W3cIisLog => 96..=116,
     };
     numbers.map(|number| Column::of_number(number).unwrap()).collect()
 }
@@ -77,7 +78,7 @@ fn any_value(column: Column, most: usize) -> BoxedStrategy<(Column, Owned)> {
 }
 
 fn any_records(most: usize, count: usize) -> impl Strategy<Value = (Table, Vec<(i64, Values)>)> {
-    let tables = ["Syslog", "Perf", "Event", "Heartbeat", "Operation", "App_CL"]
+    let tables = ["Syslog", "Perf", "Event", "Heartbeat", "Operation", "W3CIISLog", "App_CL"]
         .map(|name| name.parse::<Table>().unwrap());
     proptest::sample::select(tables.to_vec()).prop_flat_map(move |table| {
         let all = columns_of(&table);

@@ -33,8 +33,6 @@ pub(super) struct Shape<'a> {
 enum Layout {
     Blob,
     Legacy(Legacy),
-    /// The legacy agent's custom JSON, for tables that its types of data do not have.
-    Custom(Kind),
     Columns(Names, Kind),
 }
 
@@ -55,6 +53,7 @@ enum Kind {
     Event,
     Heartbeat,
     Operation,
+    W3cIisLog,
     Custom,
 }
 
@@ -82,7 +81,9 @@ impl<'a> Shape<'a> {
             (Form::LogAnalyticsAgent { .. }, Table::Perf) => Layout::Legacy(Legacy::Perf),
             (Form::LogAnalyticsAgent { .. }, Table::Heartbeat) => Layout::Legacy(Legacy::Heartbeat),
             (Form::LogAnalyticsAgent { .. }, Table::Operation) => Layout::Legacy(Legacy::Operation),
-            (Form::LogAnalyticsAgent { .. }, Table::Event) => Layout::Custom(Kind::Event),
+            (Form::LogAnalyticsAgent { .. }, Table::Event | Table::W3cIisLog) => {
+                Layout::Columns(Names::CustomJson, kind(table))
+            }
             (Form::DataCollector, table) => Layout::Columns(Names::DataCollector, kind(table)),
             (Form::LogsIngestion, table) => Layout::Columns(Names::LogsIngestion, kind(table)),
         };
@@ -90,7 +91,7 @@ impl<'a> Shape<'a> {
         match layout {
             Layout::Blob => {}
             Layout::Legacy(legacy) => legacy::write_head(legacy, agent, &mut head),
-            Layout::Custom(kind) | Layout::Columns(_, kind) => columns::write_head(kind, agent, &mut head),
+            Layout::Columns(_, kind) => columns::write_head(kind, agent, &mut head),
         }
         Self { agent, layout, head }
     }
@@ -99,7 +100,7 @@ impl<'a> Shape<'a> {
     pub(super) fn encoding(&self) -> Option<Encoding> {
         match self.layout {
             Layout::Blob | Layout::Columns(Names::DataCollector, _) => None,
-            Layout::Legacy(_) | Layout::Custom(_) => Some(Encoding::Deflate),
+            Layout::Legacy(_) | Layout::Columns(Names::CustomJson, _) => Some(Encoding::Deflate),
             Layout::Columns(Names::LogsIngestion, _) => Some(Encoding::Gzip),
         }
     }
@@ -112,7 +113,7 @@ impl<'a> Shape<'a> {
     /// Returns most bytes of a text of a row.
     pub(super) fn largest_field(&self) -> usize {
         match self.layout {
-            Layout::Custom(_) | Layout::Columns(Names::DataCollector, _) => LARGEST_COLLECTOR_FIELD,
+            Layout::Columns(Names::DataCollector | Names::CustomJson, _) => LARGEST_COLLECTOR_FIELD,
             Layout::Blob | Layout::Legacy(_) | Layout::Columns(Names::LogsIngestion, _) => LARGEST_FIELD,
         }
     }
@@ -122,7 +123,7 @@ impl<'a> Shape<'a> {
         match self.layout {
             Layout::Blob => b"",
             Layout::Legacy(legacy) => legacy::envelope(legacy),
-            Layout::Custom(_) | Layout::Columns(..) => b"[",
+            Layout::Columns(..) => b"[",
         }
     }
 
@@ -130,7 +131,7 @@ impl<'a> Shape<'a> {
     pub(super) fn separator(&self) -> &'static [u8] {
         match self.layout {
             Layout::Blob => b"",
-            Layout::Legacy(_) | Layout::Custom(_) | Layout::Columns(..) => b",",
+            Layout::Legacy(_) | Layout::Columns(..) => b",",
         }
     }
 
@@ -139,7 +140,7 @@ impl<'a> Shape<'a> {
         match self.layout {
             Layout::Blob => b"",
             Layout::Legacy(_) => b"]}",
-            Layout::Custom(_) | Layout::Columns(..) => b"]",
+            Layout::Columns(..) => b"]",
         }
     }
 
@@ -149,9 +150,6 @@ impl<'a> Shape<'a> {
         match self.layout {
             Layout::Blob => write_line(record, most, out),
             Layout::Legacy(legacy) => legacy::write(legacy, self.agent, record, most, out),
-            Layout::Custom(kind) => {
-                columns::write(Names::DataCollector, kind, self.agent, record, sequence, most, out)
-            }
             Layout::Columns(names, kind) => {
                 columns::write(names, kind, self.agent, record, sequence, most, out)
             }
@@ -166,6 +164,7 @@ fn kind(table: &Table) -> Kind {
         Table::Event => Kind::Event,
         Table::Heartbeat => Kind::Heartbeat,
         Table::Operation => Kind::Operation,
+        Table::W3cIisLog => Kind::W3cIisLog,
         Table::Custom(_) => Kind::Custom,
     }
 }

@@ -40,8 +40,8 @@ pub(in crate::transport) fn oracle(
             "Collections": [{"CounterName": text(found(Column::CounterName)),
                              "Value": number(found(Column::CounterValue))}],
         }),
-        (Form::LogAnalyticsAgent { .. }, Table::Event) => {
-            columns(&Form::DataCollector, table, time, values, sequence)
+        (Form::LogAnalyticsAgent { .. }, Table::Event | Table::W3cIisLog) => {
+            columns(form, table, time, values, sequence)
         }
         (Form::LogAnalyticsAgent { .. }, _) => legacy_other(table, time, values),
         (form, table) => columns(form, table, time, values, sequence),
@@ -94,7 +94,7 @@ fn columns(
     values: &[(Column, Value<'_>)],
     sequence: i64,
 ) -> Json {
-    let collector = *form == Form::DataCollector;
+    let collector = *form != Form::LogsIngestion;
     let mut row = Map::new();
     row.insert("Computer".into(), agent().computer.into());
     for (column, value) in values {
@@ -114,13 +114,15 @@ fn columns(
             ("ComputerIP", json!("10.0.0.4")),
         ],
         Table::Operation => vec![("SourceSystem", json!("Linux")), ("SourceComputerId", id)],
+        Table::W3cIisLog => {
+            vec![("SourceSystem", json!("Linux")), ("AgentId", id), ("Seq", sequence.into())]
+        }
         Table::Custom(_) => vec![("AgentId", id), ("Seq", sequence.into())],
     };
     row.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    if !collector && *table == Table::Event {
-        row.insert("EventTime_CF".into(), iso(time, collector).into());
-    } else if !collector {
-        row.entry("EventTime").or_insert_with(|| iso(time, collector).into());
+    if !collector {
+        let name = if *table == Table::Event { "EventTime_CF" } else { "EventTime" };
+        row.entry(name).or_insert_with(|| iso(time, collector).into());
     }
     row.insert(
         if collector { "CollectionTime" } else { "TimeGenerated" }.into(),
@@ -248,6 +250,15 @@ const OPERATION: &[(Column, Value<'_>)] = &[
     (Column::OperationStatus, Value::Text("Warning")),
     (Column::Detail, Value::Text("queue 90 % full")),
 ];
+const IIS: &[(Column, Value<'_>)] = &[
+    (Column::FilePath, Value::Text("/iis/W3SVC1/u_ex261123.log")),
+    (Column::CsUriStem, Value::Text("/a%20b")),
+    (Column::SPort, Value::Integer(443)),
+    (Column::ScStatus, Value::Text("404")),
+    (Column::ScBytes, Value::Integer(5_000_000_000)),
+    (Column::CustomFields, Value::Json("{\"X-Forwarded-For\":\"10.1.1.1\"}")),
+    (Column::RawData, Value::Text("a line")),
+];
 const CUSTOM: &[(Column, Value<'_>)] =
     &[(Column::FilePath, Value::Text("/var/log/app.log")), (Column::RawData, Value::Text("line\n two"))];
 
@@ -317,6 +328,26 @@ fn the_columns_are_those_of_the_tables() {
 }
 
 #[test]
+fn a_request_to_iis_has_the_tables_columns_and_its_own_fields_by_every_way() {
+    let (time, id) = ("2026-11-22T11:16:15.227Z", agent().agent_id.to_string());
+    let row = |form: &Form| json_row(form, "W3CIISLog", IIS);
+    let mut expected = json!({
+        "TimeGenerated": time, "EventTime": time, "Computer": agent().computer, "AgentId": id, "SourceSystem": "Linux",
+        "Seq": 5_242_883, "FilePath": "/iis/W3SVC1/u_ex261123.log", "csUriStem": "/a%20b", "sPort": 443,
+        "scStatus": "404", "scBytes": 5_000_000_000_i64, "CustomFields": {"X-Forwarded-For": "10.1.1.1"},
+        "RawData": "a line",
+    });
+    assert_eq!(row(&Form::LogsIngestion), expected);
+    let columns = expected.as_object_mut().unwrap();
+    columns.retain(|name, _| !matches!(name.as_str(), "TimeGenerated" | "EventTime" | "RawData"));
+    columns.insert("CollectionTime".into(), time.into());
+    columns.insert("Message".into(), "a line".into());
+    columns.insert("CustomFields".into(), "{\"X-Forwarded-For\":\"10.1.1.1\"}".into());
+    assert_eq!(row(&Form::DataCollector), expected);
+    assert_eq!(row(&LEGACY), expected);
+}
+
+#[test]
 fn an_event_has_the_computer_that_made_it_and_its_time_in_a_column_that_arrival_does_not_change() {
     let event = [
         (Column::Computer, Value::Text("dc1.example")),
@@ -324,17 +355,12 @@ fn an_event_has_the_computer_that_made_it_and_its_time_in_a_column_that_arrival_
         (Column::EventData, Value::Text("<DataItem/>")),
     ];
     let time = "2026-11-22T11:16:15.227Z";
-    let row = json!({"Computer": "dc1.example", "EventID": 7036, "EventData": "<DataItem/>", "SourceSystem": "OpsManager"});
-    let with = |more: Json| {
-        let mut row = row.clone();
-        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        row
-    };
-    let ingestion = with(json!({"TimeGenerated": time, "EventTime_CF": time}));
-    assert_eq!(json_row(&Form::LogsIngestion, "Event", &event), ingestion);
-    let custom = with(json!({"CollectionTime": time}));
-    assert_eq!(json_row(&Form::DataCollector, "Event", &event), custom);
-    assert_eq!(json_row(&LEGACY, "Event", &event), custom);
+    let mut row = json!({"Computer": "dc1.example", "EventID": 7036, "EventData": "<DataItem/>", "SourceSystem": "OpsManager", "CollectionTime": time});
+    assert_eq!(json_row(&Form::DataCollector, "Event", &event), row);
+    assert_eq!(json_row(&LEGACY, "Event", &event), row);
+    row.as_object_mut().unwrap().remove("CollectionTime");
+    (row["TimeGenerated"], row["EventTime_CF"]) = (time.into(), time.into());
+    assert_eq!(json_row(&Form::LogsIngestion, "Event", &event), row);
     assert_eq!(json_row(&LEGACY, "Event", &event[1..])["Computer"], agent().computer);
 }
 

@@ -172,8 +172,8 @@ impl Uplink {
                     return upload.send(&mut self.channels, parcel, retries).await;
                 }
                 None if log_analytics_agent::is_custom_json(table) => {
-                    let attempt = log_analytics_agent::Attempt { id: request_id, retries, now: now() };
-                    log_analytics_agent::post_custom(workspace, &self.agent, table, parcel, attempt)
+                    let attempt = (request_id, retries);
+                    log_analytics_agent::post_rows(workspace, &self.agent, table, parcel, attempt, now())
                 }
                 None => log_analytics_agent::post_items(workspace, &self.agent, parcel, request_id, retries),
             },
