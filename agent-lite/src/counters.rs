@@ -70,6 +70,8 @@ pub struct Counters {
     body_bytes: IntCounterVec,
     queue: IntGaugeVec,
     gateway_connections: IntCounterVec,
+    rule_looks: IntCounterVec,
+    rule_refused: IntGauge,
     tallies: Arc<Mutex<Vec<(String, Losses)>>>,
 }
 
@@ -155,9 +157,19 @@ impl Counters {
                 "Connections opened to a gateway, by its place in the list and outcome.",
                 &["gateway", "outcome"],
             ),
+            rule_looks: counter(
+                "agent_lite_data_collection_rule_total",
+                "Looks at the data collection rule and what became of it.",
+                &["outcome"],
+            ),
+            rule_refused: IntGauge::new(
+                "agent_lite_data_collection_rule_refused",
+                "1 while the newest data collection rule is refused.",
+            )
+            .expect("a valid metric"),
             tallies: Arc::default(),
         };
-        let families: [Box<dyn prometheus::core::Collector>; 7] = [
+        let families: [Box<dyn prometheus::core::Collector>; 9] = [
             Box::new(counters.losses.clone()),
             Box::new(counters.collected.clone()),
             Box::new(counters.delivered.clone()),
@@ -165,6 +177,8 @@ impl Counters {
             Box::new(counters.body_bytes.clone()),
             Box::new(counters.queue.clone()),
             Box::new(counters.gateway_connections.clone()),
+            Box::new(counters.rule_looks.clone()),
+            Box::new(counters.rule_refused.clone()),
         ];
         for family in families {
             counters.registry.register(family).expect("a family is registered once");
@@ -196,6 +210,16 @@ impl Counters {
     /// Counts a connection to the gateway at this place of the list.
     pub fn gateway_connection(&self, place: usize, outcome: &'static str) {
         self.gateway_connections.with_label_values(&[&place.to_string(), outcome]).inc();
+    }
+
+    /// Counts what became of a look at the data collection rule, a word from a closed set (`unchanged`, `taken`, …).
+    pub fn rule(&self, outcome: &'static str) {
+        self.rule_looks.with_label_values(&[outcome]).inc();
+    }
+
+    /// Notes whether the newest data collection rule is refused.
+    pub fn rule_refused(&self, refused: bool) {
+        self.rule_refused.set(refused.into());
     }
 
     /// Returns every loss that happened: place, kind, count.

@@ -63,6 +63,12 @@ events! {
     SpoolTorn = 542 Warn "the end of the queue was unfinished and was cut",
     DiskTrouble = 543 Error "the queue cannot be written",
     Lost = 550 Warn "something was lost",
+    RuleTaken = 580 Info "a data collection rule was taken",
+    RuleProven = 581 Info "sending goes on with the data collection rule, it is the last good one now",
+    RuleRefused = 582 Error "a data collection rule was refused, what was collected before goes on",
+    RuleRolledBack = 583 Error "sending stopped after a data collection rule was taken, the one before is back",
+    RuleUnreachable = 584 Warn "the data collection rule cannot be looked at, the one before goes on",
+    RuleReachable = 585 Info "the data collection rule can be looked at again",
 }
 
 /// Says an event with its details: what, where, and what to change.

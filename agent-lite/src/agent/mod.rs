@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod facts;
 mod metrics;
 mod operations;
+mod rule;
 mod sources;
 pub mod start;
 pub mod status;
@@ -27,6 +28,8 @@ use self::control::Desk;
 use self::operations::LastEnd;
 use self::operations::Operations;
 use self::operations::Told;
+use self::rule::Board;
+use self::rule::Rule;
 use self::sources::Sources;
 use self::sources::WorkspaceNames;
 pub use self::start::StartError;
@@ -97,23 +100,41 @@ pub async fn run(
     let listener = control::bind(&config.state)
         .map_err(|error| StartError::of(&control::place(&config.state), error))?;
     let state = config.state.clone();
-    let mut running = Running::start(config, &shared, last)?;
-    let view = Arc::new(Mutex::new(View::of(&running)));
+    let mut rule = Rule::open(config, last, shared.counters.clone());
+    let mut running = Running::start(rule.config(), &shared, last)?;
+    let view = Arc::new(Mutex::new(View::of(&running, &rule)));
+    tell(&mut rule, &running, &shared);
+    rule.look(&running.workspaces);
     let stop = CancellationToken::new();
     let mut desk = Tasks::new();
     desk.spawn("control socket", control::serve(listener, desk_of(&shared, &view), stop.clone()));
     say(Event::Started, OWN_SOURCE, format_args!("agent-lite {VERSION} on {}", running.config.computer));
     ready();
-    while let Some(command) = commands.recv().await {
-        match command {
-            Command::Stop => break,
-            Command::Reload(config) => {
-                running = running.reload(*config, &shared).await?;
-                if let Ok(mut view) = view.lock() {
-                    *view = View::of(&running);
+    loop {
+        let turn = tokio::select! {
+            command = commands.recv() => Turn::Command(command),
+            happening = rule.next() => Turn::Rule(happening),
+        };
+        match turn {
+            Turn::Command(None | Some(Command::Stop)) => break,
+            Turn::Command(Some(Command::Reload(config))) => {
+                let joined = rule.config_for(&config);
+                running = running.reload(joined.clone(), &shared).await?;
+                if running.config == joined {
+                    rule.adopt(*config);
                 }
+                rule.look(&running.workspaces);
                 ready();
             }
+            Turn::Rule(happening) => {
+                if let Some(config) = rule.judge(happening, &running.workspaces) {
+                    running = running.reload(config, &shared).await?;
+                }
+            }
+        }
+        tell(&mut rule, &running, &shared);
+        if let Ok(mut view) = view.lock() {
+            *view = View::of(&running, &rule);
         }
     }
     say(Event::Stopping, OWN_SOURCE, "sources first, then the queues, then what is on its way");
@@ -123,6 +144,20 @@ pub async fn run(
     let _ = std::fs::remove_file(control::place(&state));
     start::note_end(&state);
     Ok(())
+}
+
+/// What the loop turns for.
+enum Turn {
+    Command(Option<Command>),
+    Rule(rule::Happening),
+}
+
+/// Tells the workspaces what became of the data collection rule.
+fn tell(rule: &mut Rule, running: &Running, shared: &Shared) {
+    for (status, key, detail) in rule.news() {
+        let inlet = inlet(&running.workspaces.queues(), shared, OWN_SOURCE);
+        Operations::new(inlet, shared.counters.clone(), shared.told.clone()).rule(status, key, detail);
+    }
 }
 
 impl Running {
@@ -153,6 +188,7 @@ impl Running {
             && config.azure_ca == self.config.azure_ca
             && config.workspaces == self.config.workspaces
             && config.metrics == self.config.metrics;
+        // Where the rule comes from is looked at by whoever has it.
         if only_sources {
             self.sources.keep_only(&config, WorkspaceNames::Same).await;
             self.sources.start(&config, &self.workspaces, shared);
@@ -218,11 +254,12 @@ fn inlet(queues: &[Queue], shared: &Shared, source: &str) -> Inlet {
 struct View {
     config: Config,
     workspaces: workspaces::View,
+    rule: Option<Board>,
 }
 
 impl View {
-    fn of(running: &Running) -> Self {
-        Self { config: running.config.clone(), workspaces: running.workspaces.view() }
+    fn of(running: &Running, rule: &Rule) -> Self {
+        Self { config: running.config.clone(), workspaces: running.workspaces.view(), rule: rule.board() }
     }
 }
 
@@ -239,6 +276,7 @@ fn desk_of(shared: &Shared, view: &Arc<Mutex<View>>) -> Desk {
                 gateway: view.workspaces.gateway(),
                 workspaces: view.workspaces.status(&counters),
                 sources: sources::status(&view.config, &counters),
+                rule: view.rule.as_ref().map(Board::status),
             }
         }),
         queues: Arc::new(move || of_queues.lock().expect("no panic under the lock").workspaces.queues()),

@@ -66,6 +66,11 @@ impl Operations {
         self.write(&[Row { category: "Agent", status, key: "started", detail: detail.to_owned() }]);
     }
 
+    /// Tells what became of a data collection rule.
+    pub(super) fn rule(&self, status: &'static str, key: &'static str, detail: String) {
+        self.write(&[Row { category: "DataCollectionRule", status, key, detail }]);
+    }
+
     /// Tells the losses since the last call.
     fn tell(&self) {
         let mut rows = Vec::new();

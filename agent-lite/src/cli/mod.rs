@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod drain;
+mod import_dcr;
 mod log;
 mod onboard;
 mod run;
@@ -67,6 +68,12 @@ enum Command {
         #[arg(long, short = 'n')]
         count: Option<u64>,
     },
+    /// Print a data collection rule as this agent's own configuration, and list what is not carried over and why
+    ImportDcr {
+        /// The rule in JSON, as the portal's JSON view or `az monitor data-collection rule show` gives it; `-` reads
+        /// the standard input
+        file: PathBuf,
+    },
     /// Seal what the running agent holds, and wait until every queue is empty
     Drain {
         /// Give up after so long
@@ -91,6 +98,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tail { json, source, count } => {
             with_config(&file, |config, _| tail::tail(&config, json, source.as_deref(), count))
         }
+        Command::ImportDcr { file } => exit_code(import_dcr::import_dcr(&file)),
         Command::Drain { within } => with_config(&file, |config, _| drain::drain(&config, within)),
     }
 }

@@ -1,5 +1,6 @@
 //! Foreign bytes become records here: pure, on every platform.
 
+pub mod dcr;
 pub mod framing;
 pub mod lines;
 pub mod proc;

@@ -81,10 +81,10 @@ impl Reader {
     pub(super) async fn look(&mut self) {
         let begun = Instant::now();
         let seen = if self.look_is_quick {
-            scan::scan(&self.settings.paths)
+            scan::scan(&self.settings.paths, &self.settings.within)
         } else {
-            let patterns = self.settings.paths.clone();
-            task::spawn_blocking(move || scan::scan(&patterns)).await.unwrap_or_default()
+            let (patterns, within) = (self.settings.paths.clone(), self.settings.within.clone());
+            task::spawn_blocking(move || scan::scan(&patterns, &within)).await.unwrap_or_default()
         };
         let now = Instant::now();
         self.look_is_quick = now.saturating_duration_since(begun) < QUICK;
