@@ -73,10 +73,8 @@ impl RuleBlobAddress {
         if !is_account(&name, cloud) {
             return Err(RuleBlobError::Host(cloud));
         }
-        let mut parts = uri.path().trim_start_matches('/').splitn(2, '/');
-        if !parts.next().is_some_and(|part| !part.is_empty())
-            || !parts.next().is_some_and(|part| !part.is_empty())
-        {
+        let parts = uri.path().trim_start_matches('/').split_once('/');
+        if parts.is_none_or(|(container, blob)| container.is_empty() || blob.is_empty()) {
             return Err(RuleBlobError::Path);
         }
         let query = uri.query().unwrap_or_default();
