@@ -44,6 +44,8 @@ use crate::counters::Counters;
 use crate::events::Event;
 use crate::events::say;
 use crate::spool::Queue;
+use crate::system;
+use crate::system::control::Listener;
 
 /// The version in every heartbeat and request.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -97,8 +99,8 @@ pub async fn run(
         agent_id,
         started: Time::now(),
     };
-    let listener = control::bind(&config.state)
-        .map_err(|error| StartError::of(&control::place(&config.state), error))?;
+    let listener = Listener::bind(&config.state)
+        .map_err(|error| StartError::of(&system::control::place(&config.state), error))?;
     let state = config.state.clone();
     let mut rule = Rule::open(config, last, shared.counters.clone());
     let mut running = Running::start(rule.config(), &shared, last)?;
@@ -141,7 +143,6 @@ pub async fn run(
     running.stop().await;
     stop.cancel();
     desk.end(Duration::from_secs(1)).await;
-    let _ = std::fs::remove_file(control::place(&state));
     start::note_end(&state);
     Ok(())
 }

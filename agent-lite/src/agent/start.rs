@@ -5,8 +5,6 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -18,6 +16,7 @@ use crate::config::settings::TransportSettings;
 use crate::config::settings::Workspace;
 use crate::counters::Counters;
 use crate::spool::SpoolError;
+use crate::system;
 use crate::transport::WorkspaceEndpoints;
 use crate::transport::WorkspaceKey;
 use crate::upload::gateways::Gateways;
@@ -53,8 +52,7 @@ impl StartError {
 /// Makes the folders, for their owner only.
 pub fn make_folders(config: &Config) -> Result<(), StartError> {
     for folder in [&config.state, &config.spool.folder] {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| StartError::of(folder, error))?;
+        system::make_folder(folder).map_err(|error| StartError::of(folder, error))?;
     }
     Ok(())
 }
@@ -62,8 +60,9 @@ pub fn make_folders(config: &Config) -> Result<(), StartError> {
 /// Takes the state folder for this process, as long as the file lives, before anything in it is touched.
 pub(super) fn lock(state: &Path) -> Result<File, StartError> {
     let path = state.join("lock");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.map_err(|error| StartError::of(&path, error))?;
+    let mut options = OpenOptions::new();
+    let options = system::private(options.write(true).create(true).truncate(false));
+    let file = options.open(&path).map_err(|error| StartError::of(&path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StartError::Config(format!(

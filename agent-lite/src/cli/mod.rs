@@ -6,7 +6,11 @@ mod drain;
 mod import_dcr;
 mod log;
 mod onboard;
+#[cfg(windows)]
+mod protect;
 mod run;
+#[cfg(windows)]
+mod service;
 mod socket;
 mod status;
 mod tail;
@@ -18,6 +22,7 @@ use std::process::ExitCode;
 use agent_lite::collect::machine::Machine;
 use agent_lite::config;
 use agent_lite::config::settings::Config;
+use agent_lite::system;
 use clap::Parser;
 use clap::Subcommand;
 
@@ -30,7 +35,7 @@ const EX_CONFIG: u8 = 78;
 #[command(name = "agent-lite", version)]
 struct Arguments {
     /// Configuration file
-    #[arg(long, short, global = true, value_name = "FILE", default_value = config::USUAL_PLACE)]
+    #[arg(long, short, global = true, value_name = "FILE", default_value_os_t = system::usual_place())]
     config: PathBuf,
     #[command(subcommand)]
     command: Option<Command>,
@@ -80,6 +85,18 @@ enum Command {
         #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
         within: std::time::Duration,
     },
+    /// Seal a `key_file`, `secret_file` or `key` for this machine (DPAPI)
+    #[cfg(windows)]
+    Protect {
+        /// The file
+        file: PathBuf,
+    },
+    /// Install, remove, start or stop the service of Windows
+    #[cfg(windows)]
+    Service {
+        #[command(subcommand)]
+        what: service::What,
+    },
 }
 
 /// Reads the arguments and runs the command.
@@ -100,12 +117,16 @@ pub(crate) fn main() -> ExitCode {
         }
         Command::ImportDcr { file } => exit_code(import_dcr::import_dcr(&file)),
         Command::Drain { within } => with_config(&file, |config, _| drain::drain(&config, within)),
+        #[cfg(windows)]
+        Command::Protect { file } => exit_code(protect::protect(&file)),
+        #[cfg(windows)]
+        Command::Service { what } => exit_code(service::service(&file, what)),
     }
 }
 
 fn with_config(file: &Path, command: impl FnOnce(Config, Machine) -> anyhow::Result<ExitCode>) -> ExitCode {
     let machine = Machine::ask();
-    let named = (file != Path::new(config::USUAL_PLACE)).then_some(file);
+    let named = (file != system::usual_place()).then_some(file);
     match config::load(named, &machine.hostname) {
         Err(problems) => {
             eprintln!("{problems}");

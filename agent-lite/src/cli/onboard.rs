@@ -1,6 +1,6 @@
 //! `agent-lite onboard`: makes this agent known to a workspace and writes the configuration.
 
-mod files;
+pub(super) mod files;
 
 use std::io::Read;
 use std::path::Path;
@@ -16,6 +16,7 @@ use agent_lite::config::edit::Changes;
 use agent_lite::config::edit::edited;
 use agent_lite::config::settings::Config;
 use agent_lite::counters::Counters;
+use agent_lite::system;
 use agent_lite::upload::gateways::Gateways;
 use agent_lite::upload::onboarding;
 use agent_lite::upload::onboarding::Known;
@@ -161,7 +162,7 @@ fn try_onboard(file: &Path, what: &Arguments) -> Result<(), Failure> {
     if let Some(warning) = onboarded.warning {
         eprintln!("agent-lite: {warning}");
     }
-    println!("{}: written; start agent-lite, or reload it with SIGHUP", file.display());
+    println!("{}: written; start agent-lite, or {}", file.display(), system::HOW_TO_RELOAD);
     Ok(())
 }
 

@@ -1,5 +1,9 @@
 //! `[source.KIND.NAME]`: where records come from.
 
+#[cfg_attr(unix, path = "sources/counters/linux.rs")]
+#[cfg_attr(windows, path = "sources/counters/windows.rs")]
+pub(super) mod counters;
+
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
@@ -21,10 +25,8 @@ use super::settings::SourceKind;
 use super::settings::SyslogSettings;
 use super::settings::Workspace;
 use super::values::Facility;
-use crate::parse::proc::catalogue;
-use crate::parse::proc::catalogue::Object;
-use crate::parse::proc::catalogue::Selection;
 use crate::record::Table;
+use crate::system;
 
 /// The port of the legacy agent's syslog listener.
 pub(super) const LEGACY_SYSLOG_PORT: u16 = 25224;
@@ -87,22 +89,14 @@ fn usual() -> Vec<Source> {
     };
     let kinds = [
         ("syslog.local", SourceKind::Syslog(syslog)),
-        ("performance.default", SourceKind::Performance(PerformanceSettings { counters: usual_counters() })),
+        ("performance.default", SourceKind::Performance(PerformanceSettings { counters: counters::usual() })),
         ("heartbeat.default", SourceKind::Heartbeat(HeartbeatSettings { every: Duration::from_secs(60) })),
     ];
+    // Where there are no unix sockets nobody sends syslog to a program of the same machine.
+    let usual = |(name, _): &(&str, SourceKind)| system::HAS_UNIX_SOCKETS || *name != "syslog.local";
     let source =
         |(name, kind): (&str, SourceKind)| Source { name: name.to_owned(), workspaces: Vec::new(), kind };
-    kinds.map(source).into()
-}
-
-fn usual_counters() -> Vec<CounterSettings> {
-    let of = |(object, every): (Object, Duration)| CounterSettings {
-        object: object.name().to_owned(),
-        counters: vec!["*".to_owned()],
-        instances: Vec::new(),
-        every,
-    };
-    catalogue::defaults().into_iter().map(of).collect()
+    kinds.into_iter().filter(usual).map(source).collect()
 }
 
 impl Reader<'_> {
@@ -137,6 +131,10 @@ impl Reader<'_> {
                 span.clone(),
                 "a syslog source needs `udp`, `tcp` or `unix`, as in `udp = [\"127.0.0.1:25224\"]`",
             );
+        }
+        if !system::HAS_UNIX_SOCKETS && !written.unix.is_empty() {
+            let text = "`unix`: this system has no unix sockets for datagrams; use `udp` or `tcp`";
+            self.problem(span.clone(), text);
         }
         if written.connections == 0 {
             self.problem(span.clone(), "`connections` is 1 at least");
@@ -185,7 +183,9 @@ impl Reader<'_> {
             let pattern = path.get_ref();
             let wrong = match glob::Pattern::new(pattern) {
                 Err(error) => Some(error.msg.to_owned()),
-                Ok(_) if !pattern.starts_with('/') => Some("must begin with `/`".to_owned()),
+                Ok(_) if system::split_pattern(pattern).is_none() => {
+                    Some(system::BEGIN_OF_PATTERN.to_owned())
+                }
                 Ok(_) => None,
             };
             if let Some(wrong) = wrong {
@@ -220,17 +220,17 @@ impl Reader<'_> {
     }
 
     fn performance(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Performance) {
-        let mut counters = Vec::new();
+        let mut chosen = Vec::new();
         for counter in &written.counters {
             let at = counter.span();
             let counter = counter.get_ref();
             if counter.every.0.0 < SHORTEST_INTERVAL {
                 self.problem(at.clone(), "`every` is `1s` at least");
             }
-            if let Err(wrong) = Selection::new(&counter.object, &counter.counters, &counter.instances) {
-                self.problem(at, wrong.to_string());
+            if let Err(wrong) = counters::check(&counter.object, &counter.counters, &counter.instances) {
+                self.problem(at, wrong);
             }
-            counters.push(CounterSettings {
+            chosen.push(CounterSettings {
                 object: counter.object.clone(),
                 counters: counter.counters.clone(),
                 instances: counter.instances.clone(),
@@ -238,9 +238,9 @@ impl Reader<'_> {
             });
         }
         if written.counters.is_empty() {
-            counters = usual_counters();
+            chosen = counters::usual();
         }
-        let kind = SourceKind::Performance(PerformanceSettings { counters });
+        let kind = SourceKind::Performance(PerformanceSettings { counters: chosen });
         self.push("performance", name, span, &written.workspaces, kind);
     }
 }

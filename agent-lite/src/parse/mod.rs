@@ -1,5 +1,6 @@
 //! Foreign bytes become records here: pure, on every platform.
 
+pub mod counter_paths;
 pub mod dcr;
 pub mod framing;
 pub mod lines;

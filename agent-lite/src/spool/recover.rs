@@ -9,7 +9,6 @@ use std::io;
 use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -34,6 +33,7 @@ use crate::counters::WorkspaceTally;
 use crate::events::Event;
 use crate::events::say;
 use crate::record::Table;
+use crate::system;
 
 /// The largest file that is taken for a segment; ours have 16 MiB at most.
 const LARGEST_FILE: u64 = 64 * 1024 * 1024;
@@ -61,8 +61,9 @@ pub(super) fn recover(
 
 fn lock(path: &Path) -> Result<File, SpoolError> {
     let failed = |source| SpoolError::Disk { path: path.to_owned(), source };
-    let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    let file = options.map_err(failed)?;
+    let mut options = OpenOptions::new();
+    let options = system::private(options.write(true).create(true).truncate(false));
+    let file = options.open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(SpoolError::InUse(path.parent().unwrap_or(path).to_owned())),

@@ -28,6 +28,7 @@ use uuid::Uuid;
 pub(in crate::upload) use self::make::make_pair;
 pub(in crate::upload) use self::make::timestamp;
 pub use self::pair::Pair;
+use crate::system;
 use crate::upload::identity::files::read;
 use crate::upload::identity::files::remove;
 use crate::upload::identity::files::write;
@@ -160,7 +161,7 @@ impl IdentityFolder {
 
     /// Writes a new pair beside the one that works.
     pub fn propose(&self, pair: &Pair) -> Result<(), IdentityError> {
-        write(&self.0.join(NEW_KEY), pair.key.expose())?;
+        files::write_secret(&self.0.join(NEW_KEY), &pair.key)?;
         write(&self.0.join(NEW_CERTIFICATE), &pair.certificate)
     }
 
@@ -180,9 +181,9 @@ impl IdentityFolder {
 
     fn pairs(&self) -> Result<(Pair, Option<Pair>), IdentityError> {
         let [key, certificate, new_key, new_certificate] = [
-            read(&self.0.join(KEY))?,
+            files::read_secret(&self.0.join(KEY))?,
             read(&self.0.join(CERTIFICATE))?,
-            read(&self.0.join(NEW_KEY))?,
+            files::read_secret(&self.0.join(NEW_KEY))?,
             read(&self.0.join(NEW_CERTIFICATE))?,
         ];
         let pending = Pair::of(new_certificate.as_ref(), new_key.as_ref());
@@ -206,7 +207,5 @@ impl IdentityFolder {
 
 /// Returns what tells this machine from its clones, as far as one number can.
 pub fn machine_id() -> Option<String> {
-    let text = read(Path::new("/etc/machine-id")).ok().flatten()?;
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+    system::machine_id()
 }

@@ -145,8 +145,9 @@ impl Watched {
             return;
         }
         let mut list = self.watch.lock();
+        self.pulse.limit.store(limit, Relaxed);
+        // Who is just being looked at has no line; the new one will be by the new limit.
         let Some(pulse) = list.remove(&(self.pulse.due.load(Relaxed), self.pulse.number)) else { return };
-        pulse.limit.store(limit, Relaxed);
         let due = pulse.last.load(Relaxed).saturating_add(limit);
         pulse.due.store(due, Relaxed);
         list.insert((due, pulse.number), pulse);

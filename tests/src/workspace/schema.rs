@@ -176,7 +176,7 @@ pub(super) const ITEMS: &[ItemKind] = &[
         required: &[
             ("Timestamp", Shape::Time),
             ("Computer", Shape::Filled),
-            ("OSType", Shape::OneOf(&["Linux"])),
+            ("OSType", Shape::OneOf(&["Linux", "Windows"])),
             ("Category", Shape::Filled),
             ("SCAgentChannel", Shape::Filled),
         ],

@@ -1,12 +1,10 @@
 //! What is kept of a data collection rule from one start to the next: one file, replaced in one step.
 
-use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Read;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -15,6 +13,7 @@ use serde::Serialize;
 
 use super::document::Document;
 use crate::parse::dcr::LARGEST_RULE;
+use crate::system;
 
 /// Largest file: a rule, its escapes in JSON, and what is said of another.
 const LARGEST: u64 = 4 * LARGEST_RULE as u64;
@@ -82,20 +81,20 @@ impl Store {
     /// Replaces the file; after a crash it is the old one or the new one.
     pub(super) fn save(&self, kept: &Kept) -> io::Result<()> {
         let new = self.0.with_extension("json.new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file =
+            system::private(OpenOptions::new().write(true).create(true).truncate(true)).open(&new)?;
         file.write_all(&serde_json::to_vec(kept)?)?;
         file.sync_all()?;
-        fs::rename(&new, &self.0)?;
-        match self.0.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
+        drop(file);
+        system::put_in_place(&new, &self.0)?;
+        self.0.parent().map_or(Ok(()), system::sync_folder)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn kept() -> Kept {
         Kept {
@@ -113,7 +112,6 @@ mod tests {
 
     #[test]
     fn what_is_kept_comes_back_for_its_place_only_and_is_its_owners() {
-        use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path());
         let kept = kept();
@@ -122,7 +120,8 @@ mod tests {
         store.save(&kept).unwrap();
         assert_eq!(store.load(&kept.place).unwrap(), kept);
         assert_eq!(store.load("/elsewhere").unwrap(), Kept::of("/elsewhere"));
-        assert_eq!(fs::metadata(&store.0).unwrap().permissions().mode() & 0o777, 0o600);
+        #[cfg(unix)]
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&store.0).unwrap()) & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

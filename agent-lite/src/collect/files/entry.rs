@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use super::inflate::Inflating;
 use super::links;
 use crate::parse::lines::Discard;
 use crate::parse::lines::Units;
+use crate::system;
 
 /// Positions of one content that are kept: a copy made a moment ago is known by an older one.
 const MARKS: usize = 4;
@@ -156,7 +156,7 @@ impl Entry {
     /// Takes the size, and notices a write that did not change it.
     pub(super) fn update(&mut self, metadata: &Metadata, now: Instant) {
         self.resize(metadata.len(), now);
-        let written = (metadata.mtime(), metadata.mtime_nsec());
+        let written = system::written(metadata);
         if self.written != written {
             (self.written, self.read_to) = (written, None);
         }

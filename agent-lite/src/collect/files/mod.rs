@@ -10,6 +10,7 @@
 mod entry;
 mod identity;
 mod inflate;
+#[cfg_attr(windows, path = "links/windows.rs")]
 mod links;
 mod positions;
 mod reader;
@@ -18,6 +19,7 @@ mod sort;
 mod troubles;
 mod turn;
 mod walk;
+#[cfg_attr(windows, path = "watch/windows.rs")]
 mod watch;
 
 use std::path::PathBuf;
@@ -33,6 +35,7 @@ use self::positions::Positions;
 use self::reader::AGAIN;
 use self::reader::First;
 use self::reader::Reader;
+use self::watch::LONGEST_SLEEP;
 use self::watch::Watch;
 use crate::collect::inlet::Inlet;
 use crate::config::settings::Encoding;
@@ -92,7 +95,11 @@ pub async fn run(settings: FilesSettings, context: Context, inlet: Inlet, stop: 
             reader.no_hints(&error);
             watch = None;
         }
-        sleep = if read { SHORTEST } else { (sleep * 2).min(reader.settings.look.max(GATHER)) };
+        sleep = if read {
+            SHORTEST
+        } else {
+            (sleep * 2).min(reader.settings.look.max(GATHER)).min(LONGEST_SLEEP)
+        };
         let wanted =
             if reader.is_pending() { PENDING.min(reader.settings.flush_after).max(GATHER) } else { sleep };
         tokio::select! {

@@ -26,6 +26,7 @@ use crate::events::say;
 use crate::parse::lines::Discard;
 use crate::parse::lines::Rules;
 use crate::record::Frames;
+use crate::system;
 
 /// Bytes of frames that make a round full; one record more fits into 256 KiB with it.
 pub(super) const BATCH: usize = 160 * 1024;
@@ -170,7 +171,7 @@ impl Reader {
             return Ok(());
         }
         let mut last = [0];
-        std::os::unix::fs::FileExt::read_exact_at(file, &mut last, at - 1)?;
+        system::read_exact_at(file, &mut last, at - 1)?;
         let mark = Mark::in_file(file, at)?;
         entry.advance(mark);
         entry.discard = if last == *b"\n" { Discard::Nothing } else { Discard::Line };
@@ -214,9 +215,12 @@ impl Reader {
     pub(super) fn glance(&mut self, now: Instant) -> bool {
         let mut moved = false;
         for entry in &mut self.entries {
-            let there = entry.place.as_ref().and_then(|place| std::fs::metadata(place).ok());
+            let there = entry.place.as_ref().and_then(|place| {
+                let metadata = std::fs::metadata(place).ok()?;
+                Some((Identity::at(place, &metadata).ok()?, metadata))
+            });
             match (there, &entry.handle) {
-                (Some(metadata), _) if Identity::of(&metadata) == entry.id => entry.update(&metadata, now),
+                (Some((id, metadata)), _) if id == entry.id => entry.update(&metadata, now),
                 (_, Some(file)) => {
                     moved |= entry.place.is_some();
                     if let Ok(metadata) = file.metadata() {

@@ -16,6 +16,7 @@ use super::walk::Budget;
 use super::walk::Go;
 use super::walk::TooMuch;
 use super::walk::walk;
+use crate::system;
 
 /// Most files that are read at once (as Azure Monitor's limit of custom logs); the newest are.
 pub(super) const MOST_FILES: usize = 500;
@@ -64,9 +65,10 @@ impl Fence {
 }
 
 impl Found {
-    fn new(path: PathBuf, metadata: &Metadata) -> Self {
+    fn new(path: PathBuf, metadata: &Metadata) -> io::Result<Self> {
         let changed = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        Self { path, id: Identity::of(metadata), size: metadata.len(), changed }
+        let id = Identity::at(&path, metadata)?;
+        Ok(Self { path, id, size: metadata.len(), changed })
     }
 }
 
@@ -115,11 +117,11 @@ pub(super) fn left_of(path: &Path, id: Identity) -> Vec<Found> {
         .filter_map(Result::ok)
         .filter_map(|entry| Some((entry.path(), entry.metadata().ok()?)))
         .filter(|(_, metadata)| metadata.is_file())
-        .filter(|(path, metadata)| {
-            let other = path.file_name().unwrap_or_default().to_string_lossy();
-            Identity::of(metadata) == id || is_derived(&other, &name)
+        .filter_map(|(path, metadata)| Found::new(path, &metadata).ok())
+        .filter(|found| {
+            let other = found.path.file_name().unwrap_or_default().to_string_lossy();
+            found.id == id || is_derived(&other, &name)
         })
-        .map(|(path, metadata)| Found::new(path, &metadata))
         .collect();
     left.sort_by_key(|found| (found.id != id, Reverse(found.changed)));
     left.truncate(MOST);
@@ -129,11 +131,12 @@ pub(super) fn left_of(path: &Path, id: Identity) -> Vec<Found> {
 impl Seen {
     /// The folder before the first wildcard must be there.
     fn base(&mut self, pattern: &str) {
-        let plain = pattern.find(['*', '?', '[']).and_then(|at| pattern.get(..at)).unwrap_or(pattern);
-        let folder = Path::new(plain.rsplit_once('/').map_or(".", |(folder, _)| folder));
-        let folder = if folder.as_os_str().is_empty() { Path::new("/") } else { folder };
-        self.folders.push(folder.to_owned());
-        if let Err(error) = fs::metadata(folder) {
+        let Some((mut folder, rest)) = system::split_pattern(pattern) else { return };
+        let plain = rest.find(['*', '?', '[']).and_then(|at| rest.get(..at)).unwrap_or(rest);
+        let plain = plain.rfind(system::parts_names).and_then(|at| plain.get(..at)).unwrap_or_default();
+        folder.extend(plain.split(system::parts_names).filter(|name| !name.is_empty()));
+        self.folders.push(folder.clone());
+        if let Err(error) = fs::metadata(&folder) {
             self.trouble(folder.display().to_string(), format!("the folder of {pattern}: {error}"));
         }
     }
@@ -147,7 +150,11 @@ impl Seen {
             }
             Ok(metadata) if metadata.is_file() => {
                 self.folders.extend(path.parent().map(Path::to_owned));
-                return self.files.push(Found::new(path, &metadata));
+                match Found::new(path.clone(), &metadata) {
+                    Ok(found) => return self.files.push(found),
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+                    Err(error) => error.to_string(),
+                }
             }
             Ok(metadata) if metadata.is_dir() && folders_expected => return self.folders.push(path),
             Ok(metadata) if metadata.is_dir() => {
@@ -186,7 +193,7 @@ impl Seen {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use jiff::tz::TimeZone;
-use rustix::fs::SeekFrom;
 
 use super::entry::Entry;
 use super::identity;
@@ -26,6 +25,7 @@ use crate::parse::lines::WINDOW;
 use crate::record::Column;
 use crate::record::LARGEST_FIELD;
 use crate::record::Timestamp;
+use crate::system;
 
 /// How long a file that was rotated away must have been quiet before it is left: its writer may still have it.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -190,7 +190,7 @@ impl Reader {
         if bytes.iter().any(|&byte| byte != 0) {
             return false;
         }
-        let data = rustix::fs::seek(file, SeekFrom::Data(entry.position)).unwrap_or(0) & !1;
+        let data = system::next_data(file, entry.position) & !1;
         if data <= entry.position + bytes.len() as u64 || data % 2 != entry.position % 2 {
             return false;
         }

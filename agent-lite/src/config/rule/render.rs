@@ -11,6 +11,7 @@ use crate::config::settings::RuleSettings;
 use crate::config::settings::SyslogSettings;
 use crate::config::settings::TransportSettings;
 use crate::config::settings::Workspace;
+use crate::config::sources::counters;
 use crate::config::values::FACILITIES;
 use crate::config::values::SEVERITIES;
 use crate::events::OneLine;
@@ -20,8 +21,8 @@ use crate::parse::dcr::LogFiles;
 use crate::parse::dcr::Report;
 use crate::parse::dcr::Rule;
 use crate::parse::dcr::streams;
-use crate::parse::proc::catalogue::Selection;
 use crate::record::Table;
+use crate::system;
 
 /// What the sources of a rule are called behind their kind.
 const NAME: &str = "dcr";
@@ -223,8 +224,8 @@ impl Writer<'_> {
     /// Returns object and instance of a counter that there is on this system.
     fn known<'c>(&mut self, counter: &'c Counter) -> Option<(&'c str, &'c str)> {
         let instance = counter.instance.as_deref().unwrap_or("*");
-        match Selection::new(&counter.object, std::slice::from_ref(&counter.counter), &[]) {
-            Ok(_) => Some((&counter.object, instance)),
+        match counters::check(&counter.object, std::slice::from_ref(&counter.counter), &[]) {
+            Ok(()) => Some((&counter.object, instance)),
             Err(unknown) => {
                 self.report.leave_out(&counter.path, format!("not on this system: {unknown}"));
                 None
@@ -279,14 +280,14 @@ impl Writer<'_> {
     /// Files lie below folders that the local configuration opens to rules.
     fn fence(&mut self, source: &LogFiles) {
         for (path, pattern) in &source.patterns {
-            if !pattern.starts_with('/') {
-                let text = format!("not on this system: `{}` does not begin with `/`", OneLine(pattern));
+            if system::split_pattern(pattern).is_none() {
+                let text = format!("not on this system: `{}` {}", OneLine(pattern), system::BEGIN_OF_PATTERN);
                 self.report.leave_out(path, text);
                 continue;
             }
             let Placement::Joined { settings, .. } = self.placement else { continue };
             let plain = pattern.find(['*', '?', '[']).and_then(|at| pattern.get(..at)).unwrap_or(pattern);
-            let folder = plain.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let folder = plain.rsplit_once(system::parts_names).map_or("", |(folder, _)| folder);
             let open = settings.log_directories.iter().any(|open| Path::new(folder).starts_with(open));
             if !open || !is_straight(Path::new(pattern)) {
                 let text = format!(

@@ -10,6 +10,7 @@ use super::syslog::Syslog;
 use crate::record::Column;
 use crate::record::Record;
 use crate::record::Value;
+use crate::system;
 
 /// Which names a transport allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ pub(super) fn write_head(kind: Kind, agent: &Agent, out: &mut Vec<u8>) {
         Kind::Heartbeat | Kind::Operation => fields.text("SourceComputerId", &id),
         Kind::Custom => return fields.text("AgentId", &id),
     }
-    fields.text("SourceSystem", "Linux");
+    fields.text("SourceSystem", system::SOURCE_SYSTEM);
 }
 
 /// Writes the rest of a row.

@@ -82,6 +82,23 @@ async fn a_lower_limit_counts_from_the_last_progress_and_a_higher_one_changes_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_limit_that_is_lowered_while_a_tunnel_is_looked_at_holds_all_the_same() {
+    let watch = IdleWatch::new();
+    let mut watched = watch.watch(LIMIT);
+    let cx = &mut Context::from_waker(Waker::noop());
+    assert!(watched.poll_idle(cx).is_pending());
+    tokio::time::advance(LIMIT).await;
+    while watch.look(watch.now()) {}
+    // Found idle; but one side closed meanwhile, and nothing more comes.
+    watched.progress();
+    watched.at_most(LIMIT / 2);
+    assert!(watched.poll_idle(cx).is_pending());
+    tokio::time::advance(LIMIT / 2).await;
+    while watch.look(watch.now()) {}
+    assert!(watched.poll_idle(cx).is_ready());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tunnel_that_is_gone_leaves_no_line_and_none_stands_twice() {
     let watch = IdleWatch::new();
     let first = watch.watch(LIMIT);

@@ -6,6 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::observe::log::entry::LONGEST_VALUE;
+use text_line::TextLine;
+
+#[path = "../../../../../tests/src/text_line.rs"]
+#[allow(unreachable_pub, dead_code, reason = "the journeys use more of it")]
+mod text_line;
 
 /// Names as this program and its libraries use them, and some that are taken.
 const NAMES: [&str; 6] = ["event_id", "client", "message2", "timestamp", "target", "log.file"];
@@ -154,56 +159,12 @@ fn assert_one_clean_line(line: &str) {
     assert!(!inner.contains(foul), "{inner:?}");
 }
 
-/// Reads a line of text as its documentation says: time, level, target, message, then fields.
+/// Reads a line of text with the reader that the journeys use.
 fn read_text(line: &str) -> (String, Vec<(String, String)>) {
-    let (_, rest) = line.trim_end_matches('\n').split_once(" access: ").expect("a target");
-    let (message, mut rest) = match rest.strip_prefix('"') {
-        Some(quoted) => unquote(quoted),
-        None => {
-            let end = rest.find('=').map(|at| rest[..at].rfind(' ').expect("a space before a field"));
-            let end = end.unwrap_or(rest.len());
-            (rest[..end].to_owned(), &rest[end..])
-        }
-    };
-    let mut fields = Vec::new();
-    while let Some(field) = rest.strip_prefix(' ') {
-        let (name, value) = field.split_once('=').expect("a field");
-        let (value, behind) = match value.strip_prefix('"') {
-            Some(quoted) => unquote(quoted),
-            None => {
-                let end = value.find(' ').unwrap_or(value.len());
-                (value[..end].to_owned(), &value[end..])
-            }
-        };
-        fields.push((name.to_owned(), value));
-        rest = behind;
-    }
-    assert_eq!(rest, "");
-    (message, fields)
-}
-
-fn unquote(text: &str) -> (String, &str) {
-    let mut value = String::new();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' => return (value, &text[at + 1..]),
-            '\\' => match chars.next().expect("an escape").1 {
-                'n' => value.push('\n'),
-                'r' => value.push('\r'),
-                't' => value.push('\t'),
-                'u' => {
-                    let code: String =
-                        chars.by_ref().map(|(_, c)| c).skip(1).take_while(|c| *c != '}').collect();
-                    let code = u32::from_str_radix(&code, 16).expect("hexadecimal digits");
-                    value.push(char::from_u32(code).expect("a character"));
-                }
-                other => value.push(other),
-            },
-            _ => value.push(c),
-        }
-    }
-    panic!("no end of a quoted text: {text:?}");
+    let line = line.trim_end_matches('\n');
+    let read = TextLine::read(line.strip_prefix("<4>").unwrap_or(line));
+    assert_eq!(read.target, "access");
+    (read.message, read.fields)
 }
 
 /// Reads an entry as journald does.
