@@ -41,7 +41,7 @@ macro_rules! losses {
 losses! {
     // at a source
     Cut "cut" "records with a text that was longer than 64 KiB and was cut",
-    Unparsed "unparsed" "syslog messages in no known format, kept whole as they came",
+    Unparsed "unparsed" "syslog messages and log lines that are not as their format says, kept whole as they came",
     InvalidText "invalid_text" "records with bytes that are no valid text, replaced by U+FFFD",
     Refused "refused" "records lost because a queue was full or could not be written and the source cannot wait",
     Overflowed "overflowed" "datagrams lost in the socket's buffer before they were read",

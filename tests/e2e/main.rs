@@ -10,6 +10,7 @@ mod agent_crashes;
 mod agent_doctor;
 mod agent_faults;
 mod agent_gateways;
+mod agent_iis;
 mod agent_load;
 mod agent_onboarding;
 mod agent_only_way;

@@ -106,7 +106,7 @@ fn spawn(tasks: &mut Tasks, source: &Source, config: &Config, workspaces: &Works
             };
             tasks.spawn(&name, syslog::run(settings, context, inlet, stop));
         }
-        SourceKind::Files(settings) => {
+        SourceKind::Files(settings) | SourceKind::Iis(settings) => {
             let context = files::Context { state: config.state.clone(), source: name.clone() };
             tasks.spawn(&name, files::run(settings, context, inlet, stop));
         }

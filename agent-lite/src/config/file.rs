@@ -15,6 +15,7 @@ use super::settings::Encoding;
 use super::settings::LogFormat;
 use super::settings::LogLevel;
 use super::settings::ReadFrom;
+use super::values::CodePage;
 use super::values::Facility;
 use super::values::Proxy;
 use super::values::RecordForm;
@@ -214,6 +215,7 @@ pub(super) enum TransportName {
 pub(super) struct Sources {
     pub(super) syslog: BTreeMap<String, Spanned<Syslog>>,
     pub(super) files: BTreeMap<String, Spanned<Files>>,
+    pub(super) iis: BTreeMap<String, Spanned<Iis>>,
     pub(super) performance: BTreeMap<String, Spanned<Performance>>,
     pub(super) heartbeat: BTreeMap<String, Spanned<Heartbeat>>,
 }
@@ -272,6 +274,30 @@ impl Default for Files {
             from: ReadFrom::End,
             look: seconds(10),
             flush_after: seconds(5),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Iis {
+    pub(super) workspaces: Vec<Spanned<String>>,
+    pub(super) directories: Vec<Spanned<String>>,
+    pub(super) paths: Vec<Spanned<String>>,
+    pub(super) encoding: Parsed<CodePage>,
+    pub(super) from: ReadFrom,
+    pub(super) look: Duration,
+}
+
+impl Default for Iis {
+    fn default() -> Self {
+        Self {
+            workspaces: Vec::new(),
+            directories: Vec::new(),
+            paths: Vec::new(),
+            encoding: Parsed(CodePage(encoding_rs::UTF_8)),
+            from: ReadFrom::End,
+            look: seconds(10),
         }
     }
 }

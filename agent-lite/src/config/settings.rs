@@ -238,6 +238,8 @@ pub enum SourceKind {
     Performance(PerformanceSettings),
     /// Custom text logs.
     Files(FilesSettings),
+    /// Logs of IIS: files, too.
+    Iis(FilesSettings),
     /// A row a minute.
     Heartbeat(HeartbeatSettings),
 }
@@ -311,6 +313,8 @@ pub enum RecordStart {
     NewLine,
     /// A line that begins with a time of this form; other lines belong to the record before.
     Time(TimeForm),
+    /// Every line of a W3C log, with a column for each field.
+    W3cLine,
 }
 
 /// The eight forms of time of Azure Monitor's custom text logs.
@@ -346,6 +350,9 @@ pub enum Encoding {
     /// UTF-16, big end first.
     #[serde(rename = "utf-16be")]
     Utf16Be,
+    /// An ANSI code page; of IIS logs only.
+    #[serde(skip)]
+    CodePage(&'static encoding_rs::Encoding),
 }
 
 /// Where a file is read from when it is first seen.

@@ -16,9 +16,11 @@ use toml::Spanned;
 
 use super::file;
 use super::settings::CounterSettings;
+use super::settings::Encoding;
 use super::settings::FilesSettings;
 use super::settings::HeartbeatSettings;
 use super::settings::PerformanceSettings;
+use super::settings::RecordStart;
 use super::settings::RuleSettings;
 use super::settings::Source;
 use super::settings::SourceKind;
@@ -32,6 +34,12 @@ use crate::system;
 pub(super) const LEGACY_SYSLOG_PORT: u16 = 25224;
 /// Shortest interval of a performance counter.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where IIS writes the logs of sites unless it is told otherwise.
+const USUAL_IIS: Option<&str> =
+    if cfg!(windows) { Some("C:/inetpub/logs/LogFiles/W3SVC*/*.log") } else { None };
+/// How long a line that a vanished file ends in waits for its end.
+const IIS_FLUSH: Duration = Duration::from_secs(5);
 
 /// Gathers the sources and what is wrong with them.
 struct Reader<'a> {
@@ -59,6 +67,7 @@ pub(super) fn read(
     let mut reader = Reader { workspaces, document, folder, problems, sources: Vec::new() };
     each(written.syslog, |name, span, settings| reader.syslog(&name, span, settings));
     each(written.files, |name, span, settings| reader.files(&name, span, settings));
+    each(written.iis, |name, span, settings| reader.iis(&name, span, settings));
     each(written.performance, |name, span, settings| reader.performance(&name, span, settings));
     each(written.heartbeat, |name, span, settings| {
         let kind = SourceKind::Heartbeat(HeartbeatSettings { every: settings.every.0.0 });
@@ -179,19 +188,7 @@ impl Reader<'_> {
                 "a source of files needs `paths`, as in `paths = [\"/var/log/app/*.log\"]`",
             );
         }
-        for path in &written.paths {
-            let pattern = path.get_ref();
-            let wrong = match glob::Pattern::new(pattern) {
-                Err(error) => Some(error.msg.to_owned()),
-                Ok(_) if system::split_pattern(pattern).is_none() => {
-                    Some(system::BEGIN_OF_PATTERN.to_owned())
-                }
-                Ok(_) => None,
-            };
-            if let Some(wrong) = wrong {
-                self.problem(path.span(), format!("`{pattern}`: {wrong}"));
-            }
-        }
+        self.patterns(&written.paths);
         let table = match &written.table {
             Some(table) if matches!(table.get_ref().0, Table::Custom(_)) => table.get_ref().0.clone(),
             Some(table) => {
@@ -217,6 +214,62 @@ impl Reader<'_> {
             within: Vec::new(),
         });
         self.push("files", name, span, &written.workspaces, kind);
+    }
+
+    fn patterns(&mut self, paths: &[Spanned<String>]) {
+        for path in paths {
+            let pattern = path.get_ref();
+            let wrong = match glob::Pattern::new(pattern) {
+                Err(error) => Some(error.msg.to_owned()),
+                Ok(_) if system::split_pattern(pattern).is_none() => {
+                    Some(system::BEGIN_OF_PATTERN.to_owned())
+                }
+                Ok(_) => None,
+            };
+            if let Some(wrong) = wrong {
+                self.problem(path.span(), format!("`{pattern}`: {wrong}"));
+            }
+        }
+    }
+
+    fn iis(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Iis) {
+        self.patterns(&written.paths);
+        for directory in &written.directories {
+            let name = directory.get_ref();
+            // A drive or a share of Windows may stand alone.
+            if system::split_pattern(&format!("{name}/")).is_none() {
+                self.problem(directory.span(), format!("`{name}`: {}", system::BEGIN_OF_PATTERN));
+            }
+        }
+        let inside = |directory: &Spanned<String>| {
+            format!(
+                "{}/**/*.log",
+                glob::Pattern::escape(directory.get_ref().trim_end_matches(system::parts_names))
+            )
+        };
+        let mut paths: Vec<String> = written.directories.iter().map(inside).collect();
+        paths.extend(written.paths.iter().map(|path| path.get_ref().clone()));
+        if paths.is_empty() {
+            match USUAL_IIS {
+                Some(usual) => paths.push(usual.to_owned()),
+                None => self.problem(
+                    span.clone(),
+                    "a source of IIS logs needs `directories` or `paths` on this system, as in \
+                     `directories = [\"/srv/iis/LogFiles\"]`",
+                ),
+            }
+        }
+        let kind = SourceKind::Iis(FilesSettings {
+            paths,
+            table: Table::W3cIisLog,
+            record: RecordStart::W3cLine,
+            encoding: Encoding::CodePage(written.encoding.0.0),
+            from: written.from,
+            look: written.look.0.0,
+            flush_after: IIS_FLUSH,
+            within: Vec::new(),
+        });
+        self.push("iis", name, span, &written.workspaces, kind);
     }
 
     fn performance(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Performance) {

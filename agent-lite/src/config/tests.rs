@@ -91,6 +91,7 @@ fn every_problem_is_reported_with_its_place() {
     let text = "[gateway]\nproxies = [\"gw\"]\n[workspace.a]\ntransport = \"log-analytics-agent\"\nid = \"x\"\ncap = \"5\"\n\
                 [workspace.b]\ntransport = \"logs-ingestion\"\n[workspace.c]\n[metrics]\naddress = \"0.0.0.0:1\"\n\
                 [source.syslog.s]\nseverity = \"loud\"\n[source.files.f]\npaths = [\"log\"]\nworkspaces = [\"none\"]\n\
+                [source.iis.i]\n[source.iis.j]\ndirectories = [\"logs\"]\nencoding = \"utf-16le\"\n\
                 [source.performance.p]\ncounters = [{ object = \"Processr\", every = \"1s\" }]\n";
     let problems = read(text).unwrap_err();
     for part in [
@@ -104,6 +105,8 @@ fn every_problem_is_reported_with_its_place() {
         "a syslog source needs `udp`",
         "`log`: must begin with `/`",
         "needs `table`",
+        "`logs`: must begin with `/`",
+        "`utf-16le`: write `utf-8`, or the server's ANSI code page",
         "no performance object",
     ] {
         assert!(problems.contains(part), "{part} is missing in\n{problems}");
@@ -146,7 +149,7 @@ fn the_sample_names_every_key_and_is_right() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/agent-lite/agent.toml");
     let text = std::fs::read_to_string(sample).unwrap();
     let config = parse(Source { file: &file, text: &text }, "host").unwrap();
-    assert_eq!((config.workspaces.len(), config.sources.len()), (3, 4));
+    assert_eq!((config.workspaces.len(), config.sources.len()), (3, 5));
     let uncommented: String = text
         .lines()
         .map(|line| {
@@ -200,4 +203,18 @@ fn a_stream_is_the_written_one_or_made_of_the_tables_name_or_off() {
     assert_eq!(stream("Perf"), None);
     assert_eq!(settings.endpoint.to_string(), "d.e-1.ingest.monitor.azure.com:443");
     assert!(matches!(config.sources[0].kind, SourceKind::Files(_)));
+}
+
+#[test]
+fn folders_of_iis_are_searched_and_what_stands_in_their_names_is_no_pattern() {
+    let text = format!(
+        "{MINIMAL}[source.iis.a]\ndirectories = [\"/srv/iis [1]/\"]\npaths = [\"/mnt/*/u_ex*.log\"]\nencoding = \"gbk\"\n"
+    );
+    let config = read(&text).unwrap();
+    let SourceKind::Iis(settings) = &config.sources[0].kind else { panic!("{config:?}") };
+    assert_eq!(settings.paths, ["/srv/iis [[]1[]]/**/*.log", "/mnt/*/u_ex*.log"]);
+    assert_eq!(settings.encoding, super::settings::Encoding::CodePage(encoding_rs::GBK));
+    assert_eq!(config.sources[0].name, "iis.a");
+    let without = format!("{MINIMAL}[source.iis.a]\n");
+    assert!(read(&without).unwrap_err().contains("needs `directories` or `paths`"));
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use bytesize::ByteSize;
 use common::proxy_url::ProxyUrl;
 use common::proxy_url::ProxyUrlError;
+use encoding_rs::Encoding;
 
 use super::settings::RecordStart;
 use super::settings::TimeForm;
@@ -75,6 +76,21 @@ impl FromStr for Severity {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = (0_u8..).zip(SEVERITIES).find(|(_, known)| *known == text);
         found.map(|(number, _)| Self(number)).ok_or_else(|| format!("write one of {}", SEVERITIES.join(", ")))
+    }
+}
+
+/// An encoding in which ASCII is ASCII: UTF-8 or an ANSI code page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CodePage(pub(super) &'static Encoding);
+
+impl FromStr for CodePage {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Encoding::for_label(text.as_bytes()).filter(|encoding| encoding.is_ascii_compatible());
+        found
+            .map(Self)
+            .ok_or("write `utf-8`, or the server's ANSI code page as in `windows-1252`, `gbk` or `shift_jis`")
     }
 }
 

@@ -239,6 +239,7 @@ impl Reader<'_> {
             (Table::Perf, "Custom-AgentLitePerf_CL"),
             (Table::Heartbeat, "Custom-AgentLiteHeartbeat_CL"),
             (Table::Operation, "Custom-AgentLiteOperation_CL"),
+            (Table::W3cIisLog, "Custom-AgentLiteW3CIISLog_CL"),
         ]
         .map(|(table, stream)| (table, stream.to_owned()))
         .into();

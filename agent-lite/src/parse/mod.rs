@@ -7,3 +7,4 @@ pub mod lines;
 pub mod proc;
 pub mod syslog;
 pub mod timestamps;
+pub mod w3c;

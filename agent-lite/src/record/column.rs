@@ -84,6 +84,28 @@ columns! {
     OperationKey = 51 Text "OperationKey",
     Detail = 52 Text "Detail",
     HelpLink = 53 Text "HelpLink",
+    // W3CIISLog, and what a line of IIS has besides
+    SSiteName = 96 Text "sSiteName",
+    SComputerName = 97 Text "sComputerName",
+    SIp = 98 Text "sIP",
+    SPort = 99 Integer "sPort",
+    CsMethod = 100 Text "csMethod",
+    CsUriStem = 101 Text "csUriStem",
+    CsUriQuery = 102 Text "csUriQuery",
+    CsUserName = 103 Text "csUserName",
+    CIp = 104 Text "cIP",
+    CsVersion = 105 Text "csVersion",
+    CsUserAgent = 106 Text "csUserAgent",
+    CsCookie = 107 Text "csCookie",
+    CsReferer = 108 Text "csReferer",
+    CsHost = 109 Text "csHost",
+    ScStatus = 110 Text "scStatus",
+    ScSubStatus = 111 Text "scSubStatus",
+    ScWin32Status = 112 Text "scWin32Status",
+    ScBytes = 113 Integer "scBytes",
+    CsBytes = 114 Integer "csBytes",
+    TimeTaken = 115 Integer "TimeTaken",
+    CustomFields = 116 Json "CustomFields",
 }
 
 #[cfg(test)]

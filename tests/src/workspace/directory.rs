@@ -85,6 +85,7 @@ impl Workspace {
             .stream("Custom-AgentLitePerf_CL", "AgentLitePerf_CL", schema::perf())
             .stream("Custom-AgentLiteHeartbeat_CL", "AgentLiteHeartbeat_CL", schema::heartbeat())
             .stream("Custom-AgentLiteOperation_CL", "AgentLiteOperation_CL", schema::operation())
+            .stream("Custom-AgentLiteW3CIISLog_CL", "AgentLiteW3CIISLog_CL", schema::w3c_iis_log())
             .stream("Custom-App_CL", "App_CL", schema::text())
     }
 

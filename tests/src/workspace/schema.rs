@@ -89,6 +89,21 @@ pub fn operation() -> Columns {
     ]))
 }
 
+/// Returns the columns of a custom table like W3CIISLog, and what a line of IIS has besides.
+pub fn w3c_iis_log() -> Columns {
+    with_ours(columns(&[
+        (ColumnType::DateTime, "TimeGenerated"),
+        (
+            ColumnType::String,
+            "Computer SourceSystem sSiteName sComputerName sIP csMethod csUriStem csUriQuery csUserName cIP \
+             csVersion csUserAgent csCookie csReferer csHost scStatus scSubStatus scWin32Status RawData FilePath",
+        ),
+        (ColumnType::Int, "sPort"),
+        (ColumnType::Long, "scBytes csBytes TimeTaken"),
+        (ColumnType::Dynamic, "CustomFields"),
+    ]))
+}
+
 /// Returns the columns of a custom table of text.
 pub fn text() -> Columns {
     with_ours(columns(&[

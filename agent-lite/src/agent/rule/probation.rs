@@ -112,7 +112,7 @@ fn table_of(kind: &SourceKind) -> Table {
     match kind {
         SourceKind::Syslog(_) => Table::Syslog,
         SourceKind::Performance(_) => Table::Perf,
-        SourceKind::Files(files) => files.table.clone(),
+        SourceKind::Files(files) | SourceKind::Iis(files) => files.table.clone(),
         SourceKind::Heartbeat(_) => Table::Heartbeat,
     }
 }

@@ -8,6 +8,7 @@
 //! goes on where its content was left. `docs` of [`run`] has the limits.
 
 mod entry;
+mod fence;
 mod identity;
 mod inflate;
 #[cfg_attr(windows, path = "links/windows.rs")]
@@ -18,6 +19,7 @@ mod scan;
 mod sort;
 mod troubles;
 mod turn;
+mod w3c;
 mod walk;
 #[cfg_attr(windows, path = "watch/windows.rs")]
 mod watch;
@@ -139,6 +141,11 @@ async fn open(settings: FilesSettings, context: &Context, inlet: Inlet) -> Reade
     };
     Reader {
         rules: rules(&settings),
+        w3c: match (settings.record, settings.encoding) {
+            (RecordStart::W3cLine, Encoding::CodePage(page)) => Some(page),
+            (RecordStart::W3cLine, _) => Some(encoding_rs::UTF_8),
+            (RecordStart::NewLine | RecordStart::Time(_), _) => None,
+        },
         settings,
         source: context.source.clone(),
         zone: TimeZone::system(),
@@ -161,12 +168,12 @@ async fn open(settings: FilesSettings, context: &Context, inlet: Inlet) -> Reade
 
 fn rules(settings: &FilesSettings) -> Rules {
     let units = match settings.encoding {
-        Encoding::Utf8 => Units::Utf8,
+        Encoding::Utf8 | Encoding::CodePage(_) => Units::Utf8,
         Encoding::Utf16Le => Units::Utf16Le,
         Encoding::Utf16Be => Units::Utf16Be,
     };
     let start = match settings.record {
-        RecordStart::NewLine => None,
+        RecordStart::NewLine | RecordStart::W3cLine => None,
         RecordStart::Time(form) => Some(match form {
             TimeForm::YearFirst => Form::YearFirst,
             TimeForm::MonthFirst => Form::MonthFirst,
@@ -212,6 +219,7 @@ impl Reader {
     fn is_pending(&self) -> bool {
         self.entries.iter().any(|entry| {
             let rest = !entry.over && entry.read_to.is_some_and(|size| size > entry.position);
+            let rest = rest && self.flushes(entry);
             let unsorted = !entry.sorted && entry.size > 0;
             entry.is_live() && (rest || unsorted || (entry.is_ending() && !entry.over))
         })

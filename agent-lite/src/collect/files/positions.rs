@@ -19,6 +19,7 @@ use super::identity::Head;
 use super::identity::Identity;
 use super::identity::Mark;
 use crate::parse::lines::Discard;
+use crate::parse::w3c::Directives;
 use crate::system;
 
 /// The form of the file; another one is set aside like a damaged one.
@@ -62,6 +63,8 @@ struct Line {
     marks: Vec<Mark>,
     discard: u8,
     over: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    directives: Option<Directives>,
 }
 
 impl Positions {
@@ -138,6 +141,7 @@ fn line(entry: &Entry) -> Line {
             Discard::Record => 2,
         },
         over: entry.over,
+        directives: entry.directives.clone().filter(|_| !entry.over),
     }
 }
 
@@ -146,6 +150,7 @@ fn entries(lines: Vec<Line>, now: Instant) -> Vec<Entry> {
         let mut entry = Entry::new(key, line.path, line.id, now);
         (entry.raw, entry.content, entry.gzip) = (line.raw, line.content, line.gzip);
         (entry.position, entry.marks, entry.over) = (line.position, line.marks, line.over);
+        entry.directives = line.directives;
         // A mark that is not the position's proves nothing about it.
         if entry.mark().at != entry.position {
             entry.marks = vec![Mark::of(entry.position, b"")];

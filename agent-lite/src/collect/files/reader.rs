@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
+use encoding_rs::Encoding;
 use jiff::tz::TimeZone;
 use tokio::task;
 
@@ -18,6 +19,7 @@ use super::scan::Seen;
 use super::troubles::Troubles;
 use super::turn::GRACE;
 use super::turn::Turn;
+use super::w3c;
 use crate::collect::inlet::Inlet;
 use crate::config::settings::FilesSettings;
 use crate::counters::Loss;
@@ -57,6 +59,8 @@ pub(super) struct Reader {
     pub(super) settings: FilesSettings,
     pub(super) source: String,
     pub(super) rules: Rules,
+    /// How lines of W3C logs become text, if these are some.
+    pub(super) w3c: Option<&'static Encoding>,
     pub(super) zone: TimeZone,
     pub(super) inlet: Inlet,
     pub(super) positions: Positions,
@@ -82,10 +86,11 @@ impl Reader {
     pub(super) async fn look(&mut self) {
         let begun = Instant::now();
         let seen = if self.look_is_quick {
-            scan::scan(&self.settings.paths, &self.settings.within)
+            scan::scan(&self.settings.paths, &self.settings.within, self.rolled())
         } else {
             let (patterns, within) = (self.settings.paths.clone(), self.settings.within.clone());
-            task::spawn_blocking(move || scan::scan(&patterns, &within)).await.unwrap_or_default()
+            let rolled = self.rolled();
+            task::spawn_blocking(move || scan::scan(&patterns, &within, rolled)).await.unwrap_or_default()
         };
         let now = Instant::now();
         self.look_is_quick = now.saturating_duration_since(begun) < QUICK;
@@ -96,6 +101,7 @@ impl Reader {
     fn apply(&mut self, seen: Seen, now: Instant) {
         self.troubles.look(&self.source, &self.inlet.tally().losses, seen.troubles);
         self.folders = seen.folders;
+        self.look_again();
         let first = std::mem::replace(&mut self.first, First::Known);
         let starting = self.looked.is_some() && self.saved.is_none();
         let ids: BTreeSet<u64> =
@@ -166,7 +172,8 @@ impl Reader {
         (entry.sorted, entry.over) = (true, entry.gzip);
         let back = if first == First::Again { AGAIN } else { 0 };
         // Two bytes are a unit of UTF-16.
-        let at = entry.size.saturating_sub(back) & !1;
+        let size = if self.w3c.is_some() { w3c::text_end(file, entry.size)? } else { entry.size };
+        let at = size.saturating_sub(back) & !1;
         if at == 0 || entry.gzip {
             return Ok(());
         }
@@ -184,7 +191,7 @@ impl Reader {
         entry.place = None;
         entry.grew = now;
         if entry.handle.is_none() && !entry.over {
-            entry.doubt = entry.size > entry.position + entry.kept.len() as u64;
+            entry.doubt = entry.size > entry.position + entry.padding + entry.kept.len() as u64;
             self.search(key, now);
         }
     }
@@ -261,7 +268,7 @@ impl Reader {
 
     fn is_due(&self, entry: &Entry, now: Instant) -> bool {
         let rest = entry.read_to.is_some_and(|size| size > entry.position);
-        let flush = rest && entry.quiet(now) >= self.settings.flush_after.min(GRACE);
+        let flush = rest && self.flushes(entry) && entry.quiet(now) >= self.settings.flush_after.min(GRACE);
         let due = flush || entry.read_to != Some(entry.size);
         entry.sorted && !entry.over && entry.is_live() && due && (entry.size > 0 || entry.position > 0)
     }
@@ -283,7 +290,7 @@ impl Reader {
     pub(super) fn tidy(&mut self, now: Instant) {
         let mut unread = 0;
         for entry in &mut self.entries {
-            let all = entry.read_to == Some(entry.size) && entry.size <= entry.position;
+            let all = entry.read_to == Some(entry.size) && entry.size <= entry.position + entry.padding;
             // A copy may turn up, compressed even, until then.
             if entry.doubt && !entry.has_file() && entry.quiet(now) >= GRACE {
                 unread += 1;

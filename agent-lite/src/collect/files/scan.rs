@@ -8,8 +8,10 @@ use std::fs::Metadata;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 use std::time::SystemTime;
 
+use super::fence::Fence;
 use super::identity::Identity;
 use super::identity::is_derived;
 use super::walk::Budget;
@@ -22,6 +24,10 @@ use crate::system;
 pub(super) const MOST_FILES: usize = 500;
 /// Most paths that patterns may find; what is behind them is not looked at.
 const MOST_PATHS: usize = 10_000;
+/// The same where nobody removes old files: IIS does not.
+const MOST_PATHS_KEPT: usize = 200_000;
+/// A file that nobody has written to for so long is an old one.
+const OLD: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// Most entries of a folder that are looked at for what rotation left.
 const MOST_LEFT: usize = 4_000;
 /// Most troubles that are reported at once.
@@ -46,22 +52,18 @@ pub(super) struct Seen {
     /// Folders in which something may appear.
     pub(super) folders: Vec<PathBuf>,
     fence: Option<Fence>,
+    /// Files that are too many, and when the newest of them was written to.
+    left_out: usize,
+    newest_left_out: Option<SystemTime>,
 }
 
-/// Folders outside of which nothing is read: a rule from elsewhere chooses paths, and a link may lead anywhere.
-#[derive(Debug)]
-struct Fence(Vec<PathBuf>);
-
-impl Fence {
-    fn new(within: &[PathBuf]) -> Option<Self> {
-        // A folder that is not there has nothing within it.
-        let real = || within.iter().filter_map(|folder| folder.canonicalize().ok()).collect();
-        (!within.is_empty()).then(|| Self(real()))
-    }
-
-    fn holds(&self, path: &Path) -> bool {
-        path.canonicalize().is_ok_and(|real| self.0.iter().any(|folder| real.starts_with(folder)))
-    }
+/// What becomes of a file when it is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rolled {
+    /// It is rotated and in the end removed.
+    Away,
+    /// It stays for ever, beside the next one.
+    Beside,
 }
 
 impl Found {
@@ -73,7 +75,8 @@ impl Found {
 }
 
 /// Looks at every path that a pattern finds, and that lies within these folders if there are any.
-pub(super) fn scan(patterns: &[String], within: &[PathBuf]) -> Seen {
+pub(super) fn scan(patterns: &[String], within: &[PathBuf], rolled: Rolled) -> Seen {
+    let most_paths = if rolled == Rolled::Beside { MOST_PATHS_KEPT } else { MOST_PATHS };
     let mut seen = Seen { fence: Fence::new(within), ..Seen::default() };
     let (mut paths, mut budget) = (0, Budget::new());
     for pattern in patterns {
@@ -83,7 +86,7 @@ pub(super) fn scan(patterns: &[String], within: &[PathBuf]) -> Seen {
             match path {
                 Ok(path) => {
                     paths += 1;
-                    if paths > MOST_PATHS {
+                    if paths > most_paths {
                         return Go::No;
                     }
                     seen.path(path, folders_expected);
@@ -95,14 +98,14 @@ pub(super) fn scan(patterns: &[String], within: &[PathBuf]) -> Seen {
         let text = match walked {
             Err(error) => format!("it is no pattern: {error}"),
             Ok(Err(TooMuch)) => "its folders hold too many entries to look at: make it narrower".to_owned(),
-            Ok(Ok(())) if paths > MOST_PATHS => {
-                format!("patterns find more than {MOST_PATHS} paths: make them narrower")
+            Ok(Ok(())) if paths > most_paths => {
+                format!("patterns find more than {most_paths} paths: make them narrower")
             }
             Ok(Ok(())) => continue,
         };
         seen.trouble(pattern.clone(), text);
     }
-    seen.limit();
+    seen.limit(rolled);
     seen
 }
 
@@ -149,9 +152,17 @@ impl Seen {
                     .to_owned()
             }
             Ok(metadata) if metadata.is_file() => {
-                self.folders.extend(path.parent().map(Path::to_owned));
+                if self.folders.last().map(PathBuf::as_path) != path.parent() {
+                    self.folders.extend(path.parent().map(Path::to_owned));
+                }
                 match Found::new(path.clone(), &metadata) {
-                    Ok(found) => return self.files.push(found),
+                    Ok(found) => {
+                        self.files.push(found);
+                        if self.files.len() >= 8 * MOST_FILES {
+                            self.keep_newest();
+                        }
+                        return;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return,
                     Err(error) => error.to_string(),
                 }
@@ -170,20 +181,33 @@ impl Seen {
         self.trouble(path.display().to_string(), why);
     }
 
-    fn limit(&mut self) {
+    fn limit(&mut self, rolled: Rolled) {
+        self.keep_newest();
         self.folders.sort_unstable();
         self.folders.dedup();
+        let old = self.newest_left_out.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > OLD);
+        if self.left_out == 0 || (rolled == Rolled::Beside && old) {
+            return;
+        }
+        let count = self.files.len() + self.left_out;
+        let text = format!("{count} files are found, only the newest {MOST_FILES} are read");
+        self.trouble("the patterns".to_owned(), text);
+    }
+
+    /// Keeps each file once, and not too many, in the order of the paths.
+    fn keep_newest(&mut self) {
         self.files.sort_by(|one, other| one.path.cmp(&other.path));
         let mut ids = HashSet::new();
         self.files.retain(|found| ids.insert(found.id));
         if self.files.len() <= MOST_FILES {
             return;
         }
-        let text = format!("{} files are found, only the newest {MOST_FILES} are read", self.files.len());
         self.files.sort_by_key(|found| Reverse(found.changed));
+        let newest = self.files.get(MOST_FILES).map(|found| found.changed);
+        self.newest_left_out = self.newest_left_out.max(newest);
+        self.left_out += self.files.len() - MOST_FILES;
         self.files.truncate(MOST_FILES);
         self.files.sort_by(|one, other| one.path.cmp(&other.path));
-        self.trouble("the patterns".to_owned(), text);
     }
 
     fn trouble(&mut self, path: String, why: String) {
@@ -193,40 +217,31 @@ impl Seen {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
 
     #[test]
-    fn nothing_is_found_outside_of_the_folders_that_are_open_by_whatever_link() {
+    fn of_too_many_files_the_newest_are_read_and_old_ones_are_missed_where_they_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        for name in ["open/deep", "closed", "open2"] {
-            fs::create_dir_all(at(name)).unwrap();
+        let now = SystemTime::now();
+        for at in 0..(9 * MOST_FILES as u64) {
+            let file = fs::File::create(folder.path().join(format!("{at}.log"))).unwrap();
+            let days = if at % 9 == 0 { 0 } else { 3 + at % 9 };
+            file.set_modified(now - Duration::from_secs(days * 24 * 60 * 60)).unwrap();
         }
-        for name in ["open/a.log", "open/deep/b.log", "closed/key.log", "open2/c.log"] {
-            fs::write(at(name), "").unwrap();
+        let patterns = [format!("{}/*.log", folder.path().display())];
+        for (rolled, told) in [(Rolled::Away, 1), (Rolled::Beside, 0)] {
+            let seen = scan(&patterns, &[], rolled);
+            let numbers = seen
+                .files
+                .iter()
+                .map(|found| found.path.file_stem().unwrap().to_string_lossy().parse::<u64>());
+            assert!(numbers.map(Result::unwrap).all(|number| number % 9 == 0), "{rolled:?}");
+            assert_eq!((seen.files.len(), seen.troubles.len()), (MOST_FILES, told), "{:?}", seen.troubles);
         }
-        symlink(at("closed/key.log"), at("open/link.log")).unwrap();
-        symlink(at("closed"), at("open/folder")).unwrap();
-        symlink("deep/b.log", at("open/own.log")).unwrap();
-        symlink(at("open"), at("by-link")).unwrap();
-        let found = |patterns: &[&str], within: &[&str]| {
-            let patterns: Vec<String> = patterns.iter().map(|name| at(name).display().to_string()).collect();
-            let within: Vec<PathBuf> = within.iter().map(|name| at(name)).collect();
-            let seen = scan(&patterns, &within);
-            let names = seen.files.iter().map(|found| found.path.strip_prefix(folder.path()).unwrap());
-            let names: Vec<String> = names.map(|name| name.display().to_string()).collect();
-            (names, seen.troubles.len())
-        };
-        let patterns = ["open/*.log", "open/folder/*.log", "open/deep/*.log"];
-        let inside = ["open/a.log".to_owned(), "open/deep/b.log".to_owned()];
-        assert_eq!(found(&patterns, &["open"]), (inside.to_vec(), 2));
-        assert_eq!(found(&patterns, &["missing", "open"]), (inside.to_vec(), 2));
-        assert_eq!(found(&["by-link/a.log"], &["by-link"]), (vec!["by-link/a.log".to_owned()], 0));
-        assert_eq!(found(&["open2/c.log"], &["open"]), (vec![], 1), "a name that begins alike");
-        assert_eq!(found(&["open/*.log"], &["missing"]).0, [""; 0]);
-        assert_eq!(found(&patterns, &[]).0.len(), 3, "without a fence links are followed");
+        let recent = folder.path().join("one more.log");
+        fs::write(recent, "").unwrap();
+        assert_eq!(scan(&patterns, &[], Rolled::Beside).troubles.len(), 1, "a file of today is left out");
     }
 }

@@ -110,6 +110,7 @@ impl Reader {
         let mut head = Vec::new();
         if let Some(file) = &entry.handle {
             identity::read_at(file, 0, HEAD, &mut head)?;
+            head.truncate(self.identifying(&head).len());
         }
         if !entry.sorted {
             entry.raw = Head::of(&head);

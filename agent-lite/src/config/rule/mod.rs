@@ -238,7 +238,7 @@ fn checked(
     );
     refused.extend(problems.iter().map(|problem| problem.text.clone()));
     for source in &mut found {
-        if let SourceKind::Files(files) = &mut source.kind {
+        if let SourceKind::Files(files) | SourceKind::Iis(files) = &mut source.kind {
             files.within.clone_from(&settings.log_directories);
         }
     }

@@ -71,6 +71,7 @@ pub fn render(rule: &Rule, report: Report, placement: &Placement<'_>) -> Rendere
     writer.syslog(&names);
     writer.performance(&names);
     writer.files(&names);
+    writer.iis(&names);
     writer.others();
     Rendered { text: writer.text, report: writer.report, workspaces: writer.workspaces }
 }
@@ -277,34 +278,63 @@ impl Writer<'_> {
         table
     }
 
-    /// Files lie below folders that the local configuration opens to rules.
-    fn fence(&mut self, source: &LogFiles) {
-        for (path, pattern) in &source.patterns {
-            if system::split_pattern(pattern).is_none() {
-                let text = format!("not on this system: `{}` {}", OneLine(pattern), system::BEGIN_OF_PATTERN);
-                self.report.leave_out(path, text);
-                continue;
+    fn iis(&mut self, names: &Names<'_>) {
+        let targets = self.targets(streams::IIS, names);
+        let (mut directories, mut paths) = (Vec::new(), Vec::new());
+        for source in &self.rule.iis {
+            if source.directories.is_empty() {
+                let text = "needs `logDirectories` here: where IIS writes is not looked for";
+                self.report.leave_out(&source.path, text);
             }
-            let Placement::Joined { settings, .. } = self.placement else { continue };
-            let plain = pattern.find(['*', '?', '[']).and_then(|at| pattern.get(..at)).unwrap_or(pattern);
-            let folder = plain.rsplit_once(system::parts_names).map_or("", |(folder, _)| folder);
-            let open = settings.log_directories.iter().any(|open| Path::new(folder).starts_with(open));
-            if !open || !is_straight(Path::new(pattern)) {
-                let text = format!(
-                    "`{}` does not lie below one of the `log_directories` of `[data_collection_rule]`",
-                    OneLine(pattern)
-                );
-                self.report.problem(path, text);
+            for (path, directory) in &source.directories {
+                let directory = directory.trim_end_matches(system::parts_names);
+                self.open(path, &format!("{directory}/"));
+                match directory.contains(['*', '?', '[']) {
+                    true => paths.push(format!("{directory}/*.log")),
+                    false => directories.push(directory.to_owned()),
+                }
+            }
+        }
+        if targets.is_empty() || directories.is_empty() && paths.is_empty() {
+            return;
+        }
+        let rule = self.rule;
+        let sources: Vec<&str> = rule.iis.iter().map(|source| source.path.as_str()).collect();
+        self.begin("iis", NAME, &sources, &targets);
+        for (key, values) in [("directories", &directories), ("paths", &paths)] {
+            if !values.is_empty() {
+                self.line(format_args!("{key} = {}", list(values)));
             }
         }
     }
 
-    /// Sources of Windows, which this system has not.
+    fn fence(&mut self, source: &LogFiles) {
+        source.patterns.iter().for_each(|(path, pattern)| self.open(path, pattern));
+    }
+
+    /// Files lie below folders that the local configuration opens to rules.
+    fn open(&mut self, path: &str, pattern: &str) {
+        if system::split_pattern(pattern).is_none() {
+            let text = format!("not on this system: `{}` {}", OneLine(pattern), system::BEGIN_OF_PATTERN);
+            return self.report.leave_out(path, text);
+        }
+        let Placement::Joined { settings, .. } = self.placement else { return };
+        let plain = pattern.find(['*', '?', '[']).and_then(|at| pattern.get(..at)).unwrap_or(pattern);
+        let folder = plain.rsplit_once(system::parts_names).map_or("", |(folder, _)| folder);
+        let open = settings.log_directories.iter().any(|open| Path::new(folder).starts_with(open));
+        if !open || !is_straight(Path::new(pattern)) {
+            let text = format!(
+                "`{}` does not lie below one of the `log_directories` of `[data_collection_rule]`",
+                OneLine(pattern)
+            );
+            self.report.problem(path, text);
+        }
+    }
+
+    /// Windows events, which this system has not.
     fn others(&mut self) {
-        let events = self.rule.events.iter().map(|source| &source.path);
-        let iis = self.rule.iis.iter().map(|source| &source.path);
-        for path in events.chain(iis) {
-            self.report.leave_out(path, "not on this system");
+        for source in &self.rule.events {
+            self.report.leave_out(&source.path, "not on this system");
         }
     }
 }

@@ -183,6 +183,30 @@ fn a_rule_is_taken_whole_or_not_at_all() {
 }
 
 #[test]
+fn iis_logs_lie_below_open_folders_too() {
+    let local = local("log_directories = [\"/srv/iis\"]");
+    let logs = |directory: &str| {
+        let mut document = rule();
+        document["dataSources"] =
+            json!({ "iisLogs": [{ "streams": ["Microsoft-W3CIISLog"], "logDirectories": [directory] }] });
+        document["dataFlows"][0]["streams"] = json!(["Microsoft-W3CIISLog"]);
+        join(&local, &document)
+    };
+    let paths = |directory: &str| {
+        let accepted = logs(directory).unwrap();
+        let SourceKind::Iis(files) = &accepted.config.sources[1].kind else { panic!("{accepted:?}") };
+        assert_eq!(files.within, [Path::new("/srv/iis")]);
+        files.paths.clone()
+    };
+    assert_eq!(paths("/srv/iis/W3SVC1/"), ["/srv/iis/W3SVC1/**/*.log"]);
+    assert_eq!(paths("/srv/iis"), ["/srv/iis/**/*.log"]);
+    assert_eq!(paths("/srv/iis/W3SVC*"), ["/srv/iis/W3SVC*/*.log"]);
+    for wrong in ["/srv", "/srv/iis2", "/srv/iis/../x", "C:\\inetpub\\logs", "/srv/ii*"] {
+        assert!(logs(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn nothing_in_a_rule_can_write_configuration() {
     let local = local("log_directories = [\"/var/log/app\"]");
     for evil in ["x\"]\n[gateway]\nproxies = [\"evil\"]", "x' \"\"\" '''", "x\\", "{{", "# x"] {

@@ -19,20 +19,22 @@ pub(super) enum Names {
     LogsIngestion,
     /// The same but `TimeGenerated` and `RawData`, which are reserved (HTTP Data Collector API).
     DataCollector,
+    /// As there; the legacy agent's way into a custom table.
+    CustomJson,
 }
 
 impl Names {
     fn time(self) -> &'static str {
         match self {
             Self::LogsIngestion => "TimeGenerated",
-            Self::DataCollector => crate::transport::data_collector::TIME_FIELD,
+            Self::DataCollector | Self::CustomJson => crate::transport::data_collector::TIME_FIELD,
         }
     }
 
     fn fraction(self) -> Fraction {
         match self {
             Self::LogsIngestion => Fraction::Exact,
-            Self::DataCollector => Fraction::Milliseconds,
+            Self::DataCollector | Self::CustomJson => Fraction::Milliseconds,
         }
     }
 
@@ -40,8 +42,8 @@ impl Names {
     fn of(self, column: Column) -> Option<&'static str> {
         match (self, column) {
             (_, Column::InstalledDate) => None,
-            (Self::DataCollector, Column::RawData) => Some("Message"),
-            (Self::LogsIngestion | Self::DataCollector, column) => Some(column.name()),
+            (Self::DataCollector | Self::CustomJson, Column::RawData) => Some("Message"),
+            (Self::LogsIngestion | Self::DataCollector | Self::CustomJson, column) => Some(column.name()),
         }
     }
 }
@@ -61,6 +63,7 @@ pub(super) fn write_head(kind: Kind, agent: &Agent, out: &mut Vec<u8>) {
         }
         Kind::Heartbeat | Kind::Operation => fields.text("SourceComputerId", &id),
         Kind::Custom => return fields.text("AgentId", &id),
+        Kind::W3cIisLog => fields.text("AgentId", &id),
     }
     fields.text("SourceSystem", system::SOURCE_SYSTEM);
 }
@@ -91,7 +94,7 @@ pub(super) fn write(
             write_counter_path(agent, record, &mut fields);
         }
         Kind::Heartbeat | Kind::Operation => write_columns(names, record, &mut fields),
-        Kind::Custom => {
+        Kind::Custom | Kind::W3cIisLog => {
             fields.integer("Seq", sequence);
             write_columns(names, record, &mut fields);
         }
@@ -105,7 +108,9 @@ fn write_columns(names: Names, record: &Record<'_>, fields: &mut Fields<'_>) {
         match (names.of(column), names, value) {
             (None, ..) => {}
             // Objects are flat there (oms-protocol, section 3.3).
-            (Some(name), Names::DataCollector, Value::Json(json)) => fields.text(name, json),
+            (Some(name), Names::DataCollector | Names::CustomJson, Value::Json(json)) => {
+                fields.text(name, json)
+            }
             (Some(name), _, value) => fields.value(name, value, names.fraction()),
         }
     }

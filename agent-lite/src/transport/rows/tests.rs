@@ -40,6 +40,7 @@ pub(in crate::transport) fn oracle(
             "Collections": [{"CounterName": text(found(Column::CounterName)),
                              "Value": number(found(Column::CounterValue))}],
         }),
+        (Form::LogAnalyticsAgent { .. }, Table::W3cIisLog) => columns(form, table, time, values, sequence),
         (Form::LogAnalyticsAgent { .. }, _) => legacy_other(table, time, values),
         (form, table) => columns(form, table, time, values, sequence),
     }
@@ -91,7 +92,7 @@ fn columns(
     values: &[(Column, Value<'_>)],
     sequence: i64,
 ) -> Json {
-    let collector = *form == Form::DataCollector;
+    let collector = *form != Form::LogsIngestion;
     let mut row = Map::new();
     row.insert("Computer".into(), agent().computer.into());
     for (column, value) in values {
@@ -110,6 +111,9 @@ fn columns(
             ("ComputerIP", json!("10.0.0.4")),
         ],
         Table::Operation => vec![("SourceSystem", json!("Linux")), ("SourceComputerId", id)],
+        Table::W3cIisLog => {
+            vec![("SourceSystem", json!("Linux")), ("AgentId", id), ("Seq", sequence.into())]
+        }
         Table::Custom(_) => vec![("AgentId", id), ("Seq", sequence.into())],
     };
     row.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
@@ -242,6 +246,15 @@ const OPERATION: &[(Column, Value<'_>)] = &[
     (Column::OperationStatus, Value::Text("Warning")),
     (Column::Detail, Value::Text("queue 90 % full")),
 ];
+const IIS: &[(Column, Value<'_>)] = &[
+    (Column::FilePath, Value::Text("/iis/W3SVC1/u_ex261123.log")),
+    (Column::CsUriStem, Value::Text("/a%20b")),
+    (Column::SPort, Value::Integer(443)),
+    (Column::ScStatus, Value::Text("404")),
+    (Column::ScBytes, Value::Integer(5_000_000_000)),
+    (Column::CustomFields, Value::Json("{\"X-Forwarded-For\":\"10.1.1.1\"}")),
+    (Column::RawData, Value::Text("a line")),
+];
 const CUSTOM: &[(Column, Value<'_>)] =
     &[(Column::FilePath, Value::Text("/var/log/app.log")), (Column::RawData, Value::Text("line\n two"))];
 
@@ -308,6 +321,26 @@ fn the_columns_are_those_of_the_tables() {
         json!({"CollectionTime": time, "Computer": computer, "AgentId": id, "Seq": 5_242_883,
                "FilePath": "/var/log/app.log", "Message": "line\n two"})
     );
+}
+
+#[test]
+fn a_request_to_iis_has_the_tables_columns_and_its_own_fields_by_every_way() {
+    let (time, id) = ("2026-11-22T11:16:15.227Z", agent().agent_id.to_string());
+    let row = |form: &Form| json_row(form, "W3CIISLog", IIS);
+    let mut expected = json!({
+        "TimeGenerated": time, "EventTime": time, "Computer": agent().computer, "AgentId": id, "SourceSystem": "Linux",
+        "Seq": 5_242_883, "FilePath": "/iis/W3SVC1/u_ex261123.log", "csUriStem": "/a%20b", "sPort": 443,
+        "scStatus": "404", "scBytes": 5_000_000_000_i64, "CustomFields": {"X-Forwarded-For": "10.1.1.1"},
+        "RawData": "a line",
+    });
+    assert_eq!(row(&Form::LogsIngestion), expected);
+    let columns = expected.as_object_mut().unwrap();
+    columns.retain(|name, _| !matches!(name.as_str(), "TimeGenerated" | "EventTime" | "RawData"));
+    columns.insert("CollectionTime".into(), time.into());
+    columns.insert("Message".into(), "a line".into());
+    columns.insert("CustomFields".into(), "{\"X-Forwarded-For\":\"10.1.1.1\"}".into());
+    assert_eq!(row(&Form::DataCollector), expected);
+    assert_eq!(row(&LEGACY), expected);
 }
 
 #[test]
