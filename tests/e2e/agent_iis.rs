@@ -4,6 +4,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::path::PathBuf;
 
 use end_to_end::agent::Agent;
@@ -70,13 +71,13 @@ fn log(stage: &AgentStage, name: &str) -> PathBuf {
     path
 }
 
-fn append(path: &PathBuf, bytes: &[u8]) {
+fn append(path: &Path, bytes: &[u8]) {
     let mut file = OpenOptions::new().append(true).create(true).open(path).expect("our own file");
     file.write_all(bytes).expect("our own file");
 }
 
 /// Asserts that a workspace has this row; `TimeTaken` tells rows apart.
-async fn assert_row(stage: &AgentStage, number: usize, by: By, row: (Timestamp, &PathBuf, &Value)) {
+async fn assert_row(stage: &AgentStage, number: usize, by: By, row: (Timestamp, &Path, &Value)) {
     let (time, path, expected) = row;
     let id = expected["TimeTaken"].as_i64();
     let name = if is_suffixed(by) { "TimeTaken_d" } else { "TimeTaken" };
@@ -111,7 +112,7 @@ fn without_own(row: &Row, by: By, time: Timestamp) -> Map<String, Value> {
     columns
 }
 
-fn expected_columns(by: By, path: &PathBuf, expected: &Value) -> Map<String, Value> {
+fn expected_columns(by: By, path: &Path, expected: &Value) -> Map<String, Value> {
     let mut columns = expected.as_object().expect("an object").clone();
     columns.insert("Computer".to_owned(), COMPUTER.into());
     columns.insert("SourceSystem".to_owned(), "Linux".into());

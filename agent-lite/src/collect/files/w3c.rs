@@ -5,7 +5,6 @@ use std::io;
 use std::time::Instant;
 
 use encoding_rs::Encoding;
-use rustix::fs::SeekFrom;
 
 use super::entry::Entry;
 use super::identity;
@@ -24,7 +23,9 @@ use crate::parse::w3c::Directives;
 use crate::parse::w3c::lines;
 use crate::record::Column;
 use crate::record::LARGEST_FIELD;
+use crate::record::LARGEST_RECORD;
 use crate::record::Timestamp;
+use crate::system;
 
 /// Bytes of a file that are looked through for directives, or for text behind NULs, before others have their turn.
 const STEP: usize = 1024 * 1024;
@@ -34,6 +35,7 @@ const MOST_PADDING: u64 = 16 * 1024 * 1024;
 const MOST_FRAMES: usize = 256 * 1024;
 /// Its texts, the line itself, other fields and the path.
 const LARGEST_ROW: usize = 2 * LARGEST_FIELD + 40 * 1024;
+const _: () = assert!(LARGEST_ROW <= LARGEST_RECORD && BATCH + 16 * 1024 <= MOST_FRAMES);
 
 /// Directives that are gathered from the beginning of a file up to its position.
 #[derive(Debug, Default)]
@@ -97,7 +99,10 @@ impl Reader {
                     end = true;
                 }
                 Behind::Text(at) if nuls + view.lead == self.buffer.len() => {
-                    self.inlet.tally().losses.add(Loss::InvalidText, 1);
+                    // A run that began before is counted already.
+                    let begins =
+                        view.lead == 0 || self.buffer.get(view.lead - 1).is_some_and(|byte| *byte != 0);
+                    self.inlet.tally().losses.add(Loss::InvalidText, begins.into());
                     entry.advance(Mark::of(at, b""));
                     return Ok(Turn::More);
                 }
@@ -123,7 +128,7 @@ impl Reader {
     /// Returns what stands behind the NULs at the end of what is shown.
     fn behind(&self, entry: &Entry, end: bool, shown: u64) -> io::Result<Behind> {
         let (Some(file), false) = (&entry.handle, end) else { return Ok(Behind::End(shown)) };
-        let mut at = rustix::fs::seek(file, SeekFrom::Data(shown)).unwrap_or(shown).max(shown);
+        let mut at = system::next_data(file, shown).max(shown);
         let mut bytes = Vec::new();
         while at < shown + MOST_PADDING {
             bytes.clear();
@@ -253,15 +258,4 @@ pub(super) fn text_end(file: &File, size: u64) -> io::Result<u64> {
         end = from;
     }
     Ok(end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_largest_row_fits_into_a_record_and_a_batch() {
-        assert!(LARGEST_ROW <= crate::record::LARGEST_RECORD);
-        assert!(BATCH + 16 * 1024 <= MOST_FRAMES);
-    }
 }
