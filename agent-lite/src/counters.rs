@@ -75,6 +75,8 @@ pub struct Counters {
     queue: IntGaugeVec,
     gateway_connections: IntCounterVec,
     inherited: IntGaugeVec,
+    rule_looks: IntCounterVec,
+    rule_refused: IntGauge,
     tallies: Arc<Mutex<Vec<(String, Losses)>>>,
     notes: Arc<Mutex<BTreeMap<String, Notes>>>,
 }
@@ -204,10 +206,20 @@ impl Counters {
                 &["unit"],
             )
             .expect("a valid metric"),
+            rule_looks: counter(
+                "agent_lite_data_collection_rule_total",
+                "Looks at the data collection rule and what became of it.",
+                &["outcome"],
+            ),
+            rule_refused: IntGauge::new(
+                "agent_lite_data_collection_rule_refused",
+                "1 while the newest data collection rule is refused.",
+            )
+            .expect("a valid metric"),
             tallies: Arc::default(),
             notes: Arc::default(),
         };
-        let families: [Box<dyn prometheus::core::Collector>; 8] = [
+        let families: [Box<dyn prometheus::core::Collector>; 10] = [
             Box::new(counters.losses.clone()),
             Box::new(counters.collected.clone()),
             Box::new(counters.delivered.clone()),
@@ -216,6 +228,8 @@ impl Counters {
             Box::new(counters.queue.clone()),
             Box::new(counters.gateway_connections.clone()),
             Box::new(counters.inherited.clone()),
+            Box::new(counters.rule_looks.clone()),
+            Box::new(counters.rule_refused.clone()),
         ];
         for family in families {
             counters.registry.register(family).expect("a family is registered once");
@@ -261,6 +275,16 @@ impl Counters {
         for (unit, count) in [("records", records), ("bytes", bytes)] {
             self.inherited.with_label_values(&[unit]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Counts what became of a look at the data collection rule, a word from a closed set (`unchanged`, `taken`, …).
+    pub fn rule(&self, outcome: &'static str) {
+        self.rule_looks.with_label_values(&[outcome]).inc();
+    }
+
+    /// Notes whether the newest data collection rule is refused.
+    pub fn rule_refused(&self, refused: bool) {
+        self.rule_refused.set(refused.into());
     }
 
     /// Returns every loss that happened: place, kind, count.

@@ -134,6 +134,7 @@ async fn listen(queue: &Queue, counters: &Counters, port: u16) -> (JoinHandle<()
         unix: Vec::new(),
         facilities: Vec::new(),
         severity: 7,
+        levels: std::collections::BTreeMap::new(),
         connections: 8,
         idle: PATIENCE,
     };

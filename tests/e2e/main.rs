@@ -21,6 +21,8 @@ mod agent_outages;
 mod agent_queue;
 mod agent_rotation;
 mod agent_rsyslog;
+mod agent_rule;
+mod agent_rule_stage;
 mod agent_service;
 mod agent_sources;
 mod agent_stage;

@@ -12,7 +12,10 @@ use super::inherited;
 use super::seal;
 use super::seal::Look;
 use crate::collect::machine::Machine;
+use crate::config::rule::joined;
 use crate::config::settings::Config;
+use crate::config::settings::RulePlace;
+use crate::config::settings::RuleSettings;
 use crate::config::settings::TransportSettings;
 use crate::config::settings::Workspace;
 use crate::counters::Counters;
@@ -28,6 +31,8 @@ use crate::upload::https::Channels;
 use crate::upload::https::skew;
 use crate::upload::identity::IdentityFolder;
 use crate::upload::roots::Roots;
+use crate::upload::rule::Fetched;
+use crate::upload::rule::RuleBlob;
 use crate::upload::token::Token;
 use crate::upload::topology::Topology;
 use crate::upload::topology::TopologyParts;
@@ -71,6 +76,37 @@ pub async fn walk(config: &Config, machine: &Machine, mut tell: impl FnMut(&str,
         let mut walk = Walk { config, machine, gateways: &gateways, roots: &roots, workspace };
         walk.workspace(&mut tell).await;
     }
+    if let Some(settings) = &config.rule {
+        let (leg, finding) = rule(config, settings, gateways, &roots).await;
+        tell(&leg, finding);
+    }
+}
+
+/// The data collection rule: fetched and checked as the agent does, and not taken.
+async fn rule(
+    config: &Config,
+    settings: &RuleSettings,
+    gateways: Gateways,
+    roots: &Roots,
+) -> (String, Finding) {
+    let leg = format!("data collection rule: {}", settings.place.shown());
+    let fetched = match &settings.place {
+        RulePlace::File(file) => std::fs::read(file).map_err(|error| error.to_string()),
+        RulePlace::Blob(address) => match RuleBlob::new(address.clone(), gateways, roots) {
+            Err(error) => Err(error.to_string()),
+            Ok(mut blob) => match blob.fetch(None).await {
+                Ok(Fetched::Document { bytes, .. }) => Ok(bytes.to_vec()),
+                Ok(Fetched::Unchanged) => Err("it answers 304 to a request without a version".to_owned()),
+                Err(failure) => Err(failure.detail),
+            },
+        },
+    };
+    let finding = match fetched.map(|bytes| joined(config, &bytes)) {
+        Err(detail) => Finding::Bad(detail),
+        Ok(Err(reasons)) => Finding::Bad(format!("it would be refused: {}", reasons.join("; "))),
+        Ok(Ok(accepted)) => Finding::Good(format!("it can be used, with {} sources", accepted.sources)),
+    };
+    (leg, finding)
 }
 
 /// Says whether the identity is this machine's.

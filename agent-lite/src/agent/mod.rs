@@ -12,6 +12,7 @@ pub mod generalize;
 pub mod inherited;
 mod metrics;
 mod operations;
+mod rule;
 pub mod seal;
 mod sources;
 pub mod start;
@@ -32,6 +33,8 @@ use self::control::Desk;
 use self::operations::LastEnd;
 use self::operations::Operations;
 use self::operations::Told;
+use self::rule::Board;
+use self::rule::Rule;
 use self::seal::Inheritance;
 use self::sources::Sources;
 use self::sources::WorkspaceNames;
@@ -101,27 +104,42 @@ pub async fn run(
     let listener = Listener::bind(&config.state)
         .map_err(|error| StartError::of(&system::control::place(&config.state), error))?;
     let state = config.state.clone();
-    let mut running = Running::start(config, &shared, last)?;
-    let view = Arc::new(Mutex::new(View::of(&running)));
+    let mut rule = Rule::open(config, last, shared.counters.clone());
+    let mut running = Running::start(rule.config(), &shared, last)?;
+    let view = Arc::new(Mutex::new(View::of(&running, &rule)));
+    tell(&mut rule, &running, &shared);
+    rule.look(&running.workspaces);
     let stop = CancellationToken::new();
     let mut desk = Tasks::new();
     desk.spawn("control socket", control::serve(listener, desk_of(&shared, &view), stop.clone()));
     say(Event::Started, OWN_SOURCE, format_args!("agent-lite {VERSION} on {}", running.config.computer));
     ready();
     let end = loop {
-        let command = tokio::select! {
-            command = commands.recv() => command,
+        let turn = tokio::select! {
+            command = commands.recv() => Turn::Command(command),
+            happening = rule.next() => Turn::Rule(happening),
             () = seal::becomes_another(&running.config) => break Err(StartError::BecameClone),
         };
-        match command {
-            None | Some(Command::Stop) => break Ok(()),
-            Some(Command::Reload(config)) => {
-                running = running.reload(*config, &shared).await?;
-                if let Ok(mut view) = view.lock() {
-                    *view = View::of(&running);
+        match turn {
+            Turn::Command(None | Some(Command::Stop)) => break Ok(()),
+            Turn::Command(Some(Command::Reload(config))) => {
+                let joined = rule.config_for(&config);
+                running = running.reload(joined.clone(), &shared).await?;
+                if running.config == joined {
+                    rule.adopt(*config);
                 }
+                rule.look(&running.workspaces);
                 ready();
             }
+            Turn::Rule(happening) => {
+                if let Some(config) = rule.judge(happening, &running.workspaces) {
+                    running = running.reload(config, &shared).await?;
+                }
+            }
+        }
+        tell(&mut rule, &running, &shared);
+        if let Ok(mut view) = view.lock() {
+            *view = View::of(&running, &rule);
         }
     };
     say(Event::Stopping, OWN_SOURCE, "sources first, then the queues, then what is on its way");
@@ -150,6 +168,20 @@ fn begin(config: &Config, machine: Machine) -> Result<(Shared, LastEnd), StartEr
     let sum = |of: fn(&Inheritance) -> u64| shared.inherited.iter().map(of).sum();
     shared.counters.inherited(sum(|one| one.records), sum(|one| one.bytes));
     Ok((shared, last))
+}
+
+/// What the loop turns for.
+enum Turn {
+    Command(Option<Command>),
+    Rule(rule::Happening),
+}
+
+/// Tells the workspaces what became of the data collection rule.
+fn tell(rule: &mut Rule, running: &Running, shared: &Shared) {
+    for (status, key, detail) in rule.news() {
+        let inlet = inlet(&running.workspaces.queues(), shared, OWN_SOURCE);
+        Operations::new(inlet, shared.counters.clone(), shared.told.clone()).rule(status, key, detail);
+    }
 }
 
 impl Running {
@@ -182,6 +214,7 @@ impl Running {
             && config.azure_ca == self.config.azure_ca
             && config.workspaces == self.config.workspaces
             && config.metrics == self.config.metrics;
+        // Where the rule comes from is looked at by whoever has it.
         if only_sources {
             self.sources.keep_only(&config, WorkspaceNames::Same).await;
             self.sources.start(&config, &self.workspaces, shared);
@@ -250,11 +283,12 @@ fn inlet(queues: &[Queue], shared: &Shared, source: &str) -> Inlet {
 struct View {
     config: Config,
     workspaces: workspaces::View,
+    rule: Option<Board>,
 }
 
 impl View {
-    fn of(running: &Running) -> Self {
-        Self { config: running.config.clone(), workspaces: running.workspaces.view() }
+    fn of(running: &Running, rule: &Rule) -> Self {
+        Self { config: running.config.clone(), workspaces: running.workspaces.view(), rule: rule.board() }
     }
 }
 
@@ -273,6 +307,7 @@ fn desk_of(shared: &Shared, view: &Arc<Mutex<View>>) -> Desk {
                 workspaces: view.workspaces.status(&counters),
                 sources: sources::status(&view.config, &counters),
                 inherited: inherited.clone(),
+                rule: view.rule.as_ref().map(Board::status),
             }
         }),
         queues: Arc::new(move || of_queues.lock().expect("no panic under the lock").workspaces.queues()),

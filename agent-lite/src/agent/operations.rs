@@ -71,6 +71,11 @@ impl Operations {
         self.write(&[Row { category: "Agent", status: "Warning", key: "cloned", detail }]);
     }
 
+    /// Tells what became of a data collection rule.
+    pub(super) fn rule(&self, status: &'static str, key: &'static str, detail: String) {
+        self.write(&[Row { category: "DataCollectionRule", status, key, detail }]);
+    }
+
     /// Tells the losses since the last call.
     fn tell(&self) {
         let mut rows = Vec::new();

@@ -26,6 +26,41 @@ pub struct Status {
     /// What a clone does not send: the queues of the machine it was made of.
     #[serde(default)]
     pub inherited: Vec<InheritedStatus>,
+    /// The data collection rule, if there is to be one.
+    #[serde(default)]
+    pub rule: Option<RuleStatus>,
+}
+
+/// The data collection rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleStatus {
+    /// Where it lies, without the signature.
+    pub place: String,
+    /// The version whose sources run; none: those of the local configuration alone do.
+    pub version: Option<String>,
+    /// When it was taken, RFC 3339.
+    pub taken: Option<String>,
+    /// Until when sending is watched for it, RFC 3339; none: it is proven.
+    pub probation: Option<String>,
+    /// When it was last looked at with success, RFC 3339.
+    pub looked: Option<String>,
+    /// Why it cannot be looked at.
+    pub trouble: Option<String>,
+    /// The newest version, if it is refused.
+    pub refused: Option<RuleRefusal>,
+    /// What is to be known of the version that runs.
+    pub remarks: Vec<String>,
+}
+
+/// A version that is not used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleRefusal {
+    /// The version.
+    pub version: String,
+    /// When it was refused, RFC 3339.
+    pub at: String,
+    /// Why: every reason.
+    pub reasons: Vec<String>,
 }
 
 /// One workspace.
@@ -127,6 +162,7 @@ mod tests {
             workspaces: vec![workspace(None)],
             sources: Vec::new(),
             inherited: Vec::new(),
+            rule: None,
         };
         assert!(status.well());
         status.workspaces.push(workspace(Some("407")));

@@ -28,6 +28,7 @@ use crate::spool::QueueSettings;
 use crate::transport::Agent;
 use crate::transport::WorkspaceEndpoints;
 use crate::transport::WorkspaceKey;
+use crate::upload::courier::Cause;
 use crate::upload::courier::Courier;
 use crate::upload::courier::Report;
 use crate::upload::courier::Route;
@@ -183,6 +184,16 @@ impl Workspaces {
         self.all.iter().filter(wanted).map(|one| one.queue.clone()).collect()
     }
 
+    /// Returns the way out that all share.
+    pub(super) fn gateways(&self) -> Gateways {
+        self.gateways.clone()
+    }
+
+    /// Returns what each courier tells, by the workspaces' names.
+    pub(super) fn reports(&self) -> Vec<(String, Report)> {
+        self.all.iter().map(|one| (one.name.clone(), one.report.clone())).collect()
+    }
+
     pub(super) fn view(&self) -> View {
         View { all: self.all.clone(), gateways: self.gateways.clone() }
     }
@@ -273,7 +284,7 @@ impl Maker {
                 }
                 (Err(error), _) => error.to_string(),
             };
-            if self.one.report.trouble(&trouble) {
+            if self.one.report.trouble(&trouble, Cause::Way) {
                 crate::events::say(crate::events::Event::UploadFailed, &self.one.name, &trouble);
             }
             if !pause(&self.stop, LOOK_FOR_IDENTITY).await {

@@ -29,5 +29,9 @@ pub(super) fn check(config: &Config) -> anyhow::Result<ExitCode> {
         };
         println!("source     {} to {to}", source.name);
     }
+    if let Some(rule) = &config.rule {
+        let every = humantime::format_duration(rule.poll);
+        println!("rule       {}, looked at every {every}", rule.place.shown());
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 mod drain;
 mod generalize;
+mod import_dcr;
 mod import_omsagent;
 mod inherited;
 mod log;
@@ -76,6 +77,12 @@ enum Command {
         #[arg(long, short = 'n')]
         count: Option<u64>,
     },
+    /// Print a data collection rule as this agent's own configuration, and list what is not carried over and why
+    ImportDcr {
+        /// The rule in JSON, as the portal's JSON view or `az monitor data-collection rule show` gives it; `-` reads
+        /// the standard input
+        file: PathBuf,
+    },
     /// Seal what the running agent holds, and wait until every queue is empty
     Drain {
         /// Give up after so long
@@ -133,6 +140,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inherited { what } => {
             with_config(&file, |config, _| inherited::inherited(&config, what.as_ref()))
         }
+        Command::ImportDcr { file } => exit_code(import_dcr::import_dcr(&file)),
         Command::Drain { within } => with_config(&file, |config, _| drain::drain(&config, within)),
         #[cfg(windows)]
         Command::Protect { file } => exit_code(protect::protect(&file)),

@@ -85,7 +85,11 @@ struct Source {
 
 /// Runs the source until it is stopped; then reads what is there already, and returns.
 pub async fn run(settings: SyslogSettings, context: Context, inlet: Inlet, stop: CancellationToken) {
-    let filter = match Filter::new(&settings.facilities, settings.severity) {
+    let wanted = match settings.levels.is_empty() {
+        true => Filter::new(&settings.facilities, settings.severity),
+        false => Filter::of_levels(&settings.levels),
+    };
+    let filter = match wanted {
         Ok(filter) => filter,
         Err(wrong) => {
             say(Event::SourceFailed, &context.name, format_args!("{wrong}; change `facilities`"));

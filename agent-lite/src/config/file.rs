@@ -45,6 +45,7 @@ pub(super) struct File {
     pub(super) spool: Spool,
     pub(super) metrics: Option<Spanned<Metrics>>,
     pub(super) log: Log,
+    pub(super) data_collection_rule: Option<Spanned<DataCollectionRule>>,
     pub(super) workspace: BTreeMap<String, Spanned<Workspace>>,
     pub(super) source: Option<Sources>,
 }
@@ -125,6 +126,43 @@ impl Default for Log {
     }
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DataCollectionRule {
+    pub(super) file: Option<PathBuf>,
+    pub(super) blob_sas_url_file: Option<Spanned<PathBuf>>,
+    pub(super) cloud: Parsed<common::cloud::Cloud>,
+    pub(super) poll: Duration,
+    pub(super) probation: Duration,
+    pub(super) destinations: BTreeMap<String, Spanned<String>>,
+    pub(super) log_directories: Vec<Spanned<PathBuf>>,
+    pub(super) syslog: RuleSyslog,
+}
+
+impl Default for DataCollectionRule {
+    fn default() -> Self {
+        Self {
+            file: None,
+            blob_sas_url_file: None,
+            cloud: Parsed(common::cloud::Cloud::Public),
+            poll: seconds(5 * 60),
+            probation: seconds(10 * 60),
+            destinations: BTreeMap::new(),
+            log_directories: Vec::new(),
+            syslog: RuleSyslog::default(),
+        }
+    }
+}
+
+/// Where the syslog of a rule is received. Without any: where the legacy agent's was.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RuleSyslog {
+    pub(super) udp: Vec<SocketAddr>,
+    pub(super) tcp: Vec<SocketAddr>,
+    pub(super) unix: Vec<PathBuf>,
+}
+
 /// Every key of every transport; which ones belong together is checked when the transport is known.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -197,6 +235,7 @@ pub(super) struct Syslog {
     pub(super) unix: Vec<PathBuf>,
     pub(super) facilities: List<Facility>,
     pub(super) severity: Parsed<Severity>,
+    pub(super) levels: BTreeMap<String, Spanned<List<Severity>>>,
     pub(super) connections: u16,
     pub(super) idle: Duration,
 }
@@ -210,6 +249,7 @@ impl Default for Syslog {
             unix: Vec::new(),
             facilities: List::default(),
             severity: Parsed(Severity(7)),
+            levels: BTreeMap::new(),
             connections: 256,
             idle: seconds(60 * 60),
         }

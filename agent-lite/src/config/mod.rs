@@ -9,6 +9,7 @@ pub mod settings;
 pub mod edit;
 mod file;
 mod gateway;
+pub mod rule;
 mod sources;
 mod values;
 mod workspaces;
@@ -53,7 +54,9 @@ pub fn parse(source: Source<'_>, host: &str) -> Result<Config, Problems> {
     let state = folder.join(written.agent.state.unwrap_or_else(system::usual_state));
     let gateway = gateway::read(written.gateway, source, folder, &mut problems);
     let workspaces = workspaces::read(written.workspace, source, folder, &mut problems);
-    let sources = sources::read(written.source, &workspaces, source, folder, &mut problems);
+    let places = rule::Places { folder, state: &state, spool: written.spool.folder.as_deref() };
+    let rule = rule::read(written.data_collection_rule, &workspaces, source, &places, &mut problems);
+    let sources = sources::read(written.source, rule.as_ref(), &workspaces, source, folder, &mut problems);
     let computer = computer(written.agent.computer, host, source, &mut problems);
     let spool = spool(written.spool, folder, &state, source, &mut problems);
     let metrics = metrics(written.metrics, source, &mut problems);
@@ -73,6 +76,7 @@ pub fn parse(source: Source<'_>, host: &str) -> Result<Config, Problems> {
         sources,
         metrics,
         log: LogSettings { format: written.log.format, level: written.log.level },
+        rule,
     })
 }
 

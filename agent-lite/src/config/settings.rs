@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use crate::record::Table;
 use crate::spool::WhenFull;
+use crate::transport::RuleBlobAddress;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,44 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// How the agent's own log is written.
     pub log: LogSettings,
+    /// Where a data collection rule comes from, if one does.
+    pub rule: Option<RuleSettings>,
+}
+
+/// A data collection rule from elsewhere, and what it may do here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSettings {
+    /// Where it lies.
+    pub place: RulePlace,
+    /// How often it is looked at.
+    pub poll: Duration,
+    /// How long sending is watched after a new one was taken.
+    pub probation: Duration,
+    /// The workspaces, by their names here, of the destinations' names in the rule.
+    pub destinations: BTreeMap<String, String>,
+    /// Folders below which a rule may name files.
+    pub log_directories: Vec<PathBuf>,
+    /// Where syslog is received; a rule only says what is taken.
+    pub syslog: SyslogSettings,
+}
+
+/// Where a data collection rule lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RulePlace {
+    /// A file of this machine.
+    File(PathBuf),
+    /// A blob, asked for through the gateways.
+    Blob(RuleBlobAddress),
+}
+
+impl RulePlace {
+    /// Returns the place as it may be shown.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::File(file) => file.display().to_string(),
+            Self::Blob(address) => address.shown(),
+        }
+    }
 }
 
 /// What an agent does on a machine that is not the one it was sealed to.
@@ -238,6 +277,8 @@ pub struct SyslogSettings {
     pub facilities: Vec<String>,
     /// The least severity that is taken, 0 (emerg) to 7 (debug).
     pub severity: u8,
+    /// The severities that are taken of each facility; where it is not empty, it says all, and the two above nothing.
+    pub levels: BTreeMap<String, Vec<u8>>,
     /// Most TCP connections at once.
     pub connections: usize,
     /// How long a TCP connection may be silent.
@@ -281,6 +322,8 @@ pub struct FilesSettings {
     pub look: Duration,
     /// How long an unfinished record waits for its end.
     pub flush_after: Duration,
+    /// Folders outside of which nothing is read, links included; none: what the paths find is read.
+    pub within: Vec<PathBuf>,
 }
 
 /// Where a record begins.

@@ -2,7 +2,7 @@
 
 #[cfg_attr(unix, path = "sources/counters/linux.rs")]
 #[cfg_attr(windows, path = "sources/counters/windows.rs")]
-mod counters;
+pub(super) mod counters;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -23,16 +23,18 @@ use super::settings::FilesSettings;
 use super::settings::HeartbeatSettings;
 use super::settings::PerformanceSettings;
 use super::settings::RecordStart;
+use super::settings::RuleSettings;
 use super::settings::Source;
 use super::settings::SourceKind;
 use super::settings::SyslogSettings;
 use super::settings::WindowsEventsSettings;
 use super::settings::Workspace;
+use super::values::Facility;
 use crate::record::Table;
 use crate::system;
 
 /// The port of the legacy agent's syslog listener.
-const LEGACY_SYSLOG_PORT: u16 = 25224;
+pub(super) const LEGACY_SYSLOG_PORT: u16 = 25224;
 /// Most channels with their queries of one source (as Azure Monitor's limit of a rule).
 const MOST_QUERIES: usize = 100;
 /// Shortest interval of a performance counter.
@@ -55,12 +57,18 @@ struct Reader<'a> {
 
 pub(super) fn read(
     written: Option<file::Sources>,
+    rule: Option<&RuleSettings>,
     workspaces: &[Workspace],
     document: Document<'_>,
     folder: &Path,
     problems: &mut Vec<Problem>,
 ) -> Vec<Source> {
-    let Some(written) = written else { return usual() };
+    let Some(written) = written else {
+        let mut usual = usual();
+        // What is collected is the rule's to say then; that the agent lives is not.
+        usual.retain(|source| rule.is_none() || matches!(source.kind, SourceKind::Heartbeat(_)));
+        return usual;
+    };
     let mut reader = Reader { workspaces, document, folder, problems, sources: Vec::new() };
     each(written.syslog, |name, span, settings| reader.syslog(&name, span, settings));
     each(written.files, |name, span, settings| reader.files(&name, span, settings));
@@ -91,6 +99,7 @@ fn usual() -> Vec<Source> {
         unix: Vec::new(),
         facilities: Vec::new(),
         severity: 7,
+        levels: BTreeMap::new(),
         connections: 256,
         idle: Duration::from_secs(60 * 60),
     };
@@ -146,16 +155,37 @@ impl Reader<'_> {
         if written.connections == 0 {
             self.problem(span.clone(), "`connections` is 1 at least");
         }
+        let levels = self.levels(&span, &written);
         let kind = SourceKind::Syslog(SyslogSettings {
             udp: written.udp,
             tcp: written.tcp,
             unix: written.unix.iter().map(|path| self.folder.join(path)).collect(),
             facilities: written.facilities.values().map(|facility| facility.0.to_owned()).collect(),
             severity: written.severity.0.0,
+            levels,
             connections: usize::from(written.connections),
             idle: written.idle.0.0,
         });
         self.push("syslog", name, span, &written.workspaces, kind);
+    }
+
+    /// `levels` says everything; beside it `facilities` and `severity` would say something else.
+    fn levels(&mut self, span: &std::ops::Range<usize>, written: &file::Syslog) -> BTreeMap<String, Vec<u8>> {
+        if !written.levels.is_empty() && (!written.facilities.0.is_empty() || written.severity.0.0 != 7) {
+            let text = "`levels` says which severities of which facilities are taken; take `facilities` and `severity` out";
+            self.problem(span.clone(), text);
+        }
+        let mut levels = BTreeMap::new();
+        for (name, severities) in &written.levels {
+            match name.parse::<Facility>() {
+                Ok(_) => {
+                    let severities = severities.get_ref().values().map(|severity| severity.0).collect();
+                    levels.insert(name.clone(), severities);
+                }
+                Err(wrong) => self.problem(severities.span(), format!("`{name}`: {wrong}")),
+            }
+        }
+        levels
     }
 
     fn files(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Files) {
@@ -188,6 +218,7 @@ impl Reader<'_> {
             from: written.from,
             look: written.look.0.0,
             flush_after: written.flush_after.0.0,
+            within: Vec::new(),
         });
         self.push("files", name, span, &written.workspaces, kind);
     }
@@ -243,6 +274,7 @@ impl Reader<'_> {
             from: written.from,
             look: written.look.0.0,
             flush_after: IIS_FLUSH,
+            within: Vec::new(),
         });
         self.push("iis", name, span, &written.workspaces, kind);
     }

@@ -116,6 +116,23 @@ fn every_problem_is_reported_with_its_place() {
 }
 
 #[test]
+fn severities_by_facility_say_everything() {
+    let source = |lines: &str| read(&format!("{MINIMAL}[source.syslog.s]\nudp = [\"127.0.0.1:0\"]\n{lines}"));
+    let config = source("levels = { auth = [\"debug\", \"err\"], cron = [\"crit\"] }").unwrap();
+    let SourceKind::Syslog(syslog) = &config.sources[0].kind else { panic!("{config:?}") };
+    assert_eq!(syslog.levels, [("auth".to_owned(), vec![7, 3]), ("cron".to_owned(), vec![2])].into());
+    for (lines, expected) in [
+        ("levels = { author = [\"err\"] }", "`author`: write one of kern"),
+        ("levels = { auth = [\"loud\"] }", "`loud`: write one of emerg"),
+        ("facilities = [\"cron\"]\nlevels = { auth = [\"err\"] }", "take `facilities` and `severity` out"),
+        ("severity = \"err\"\nlevels = { auth = [\"err\"] }", "take `facilities` and `severity` out"),
+    ] {
+        let wrong = source(lines).unwrap_err();
+        assert!(wrong.contains(expected), "{lines}: {wrong}");
+    }
+}
+
+#[test]
 fn keys_of_another_transport_are_mistakes() {
     let wrong = with_workspace(
         "transport = \"log-analytics-agent\"\nid = \"aaaaaaaa-0000-0000-0000-000000000001\"\nrule = \"r\"\n",
@@ -139,13 +156,29 @@ fn the_sample_names_every_key_and_is_right() {
         .lines()
         .map(|line| {
             line.strip_prefix("# ")
-                .filter(|rest| is_key(rest) || rest.starts_with("[metrics]"))
+                .filter(|rest| is_key(rest) || *rest == "[metrics]" || *rest == "[data_collection_rule]")
                 .unwrap_or(line)
         })
-        .filter(|line| !line.starts_with("proxy_conf") && !line.starts_with("domain"))
+        .filter(|line| !["proxy_conf", "domain", "blob_sas_url_file"].iter().any(|key| line.starts_with(key)))
         .map(|line| format!("{line}\n"))
         .collect();
-    parse(Source { file: &file, text: &uncommented }, "host").unwrap();
+    let config = parse(Source { file: &file, text: &uncommented }, "host").unwrap();
+    let rule = config.rule.as_ref().unwrap();
+    assert_eq!((rule.poll.as_secs(), rule.probation.as_secs()), (300, 600), "the defaults");
+}
+
+#[test]
+fn the_sample_of_a_rule_is_taken_by_the_sample_of_an_agent_that_has_one() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("agent.toml");
+    let url = "https://plantrules.blob.core.windows.net/rules/edge7.json?sp=r&sig=c2VjcmV0";
+    std::fs::write(folder.path().join("rule.sas-url"), url).unwrap();
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/agent-lite");
+    let text = std::fs::read_to_string(deploy.join("from-azure.toml")).unwrap();
+    let config = parse(Source { file: &file, text: &text }, "host").unwrap();
+    let rule = std::fs::read(deploy.join("data-collection-rule.json")).unwrap();
+    let accepted = super::rule::joined(&config, &rule).unwrap();
+    assert_eq!((accepted.sources, accepted.config.sources.len()), (3, 4));
 }
 
 fn is_key(line: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Foreign bytes become records here: pure, on every platform.
 
 pub mod counter_paths;
+pub mod dcr;
 pub mod fingerprint;
 pub mod framing;
 pub mod lines;

@@ -109,8 +109,8 @@ pub enum Text {
 /// Which messages are wanted, by their PRI alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter {
-    facilities: u32,
-    severity: u8,
+    /// The severities of each facility, a bit each.
+    severities: [u8; 24],
 }
 
 /// A name that no facility has.
@@ -126,11 +126,32 @@ impl Filter {
             let number = FACILITIES.iter().position(|known| known == name);
             set |= 1 << number.ok_or_else(|| UnknownFacility(name.clone()))?;
         }
-        Ok(Self { facilities: if facilities.is_empty() { u32::MAX } else { set }, severity })
+        let all = if facilities.is_empty() { u32::MAX } else { set };
+        let wanted = u8::MAX >> 7_u8.saturating_sub(severity);
+        let mut severities = [0; 24];
+        for (number, place) in severities.iter_mut().enumerate() {
+            *place = if all >> number & 1 == 1 { wanted } else { 0 };
+        }
+        Ok(Self { severities })
+    }
+
+    /// Takes of each of these facilities these severities, 0 (emerg) to 7 (debug), and nothing else.
+    pub fn of_levels<'a>(
+        levels: impl IntoIterator<Item = (&'a String, &'a Vec<u8>)>,
+    ) -> Result<Self, UnknownFacility> {
+        let mut severities = [0; 24];
+        for (name, wanted) in levels {
+            let number = FACILITIES.iter().position(|known| known == name);
+            let place = number.and_then(|number| severities.get_mut(number));
+            let place = place.ok_or_else(|| UnknownFacility(name.clone()))?;
+            *place |= wanted.iter().filter(|level| **level < 8).fold(0, |set, level| set | 1 << level);
+        }
+        Ok(Self { severities })
     }
 
     fn wants(self, priority: u8) -> bool {
-        self.facilities >> (priority >> 3) & 1 == 1 && priority & 7 <= self.severity
+        let severities = self.severities.get(usize::from(priority >> 3)).copied().unwrap_or_default();
+        severities >> (priority & 7) & 1 == 1
     }
 }
 

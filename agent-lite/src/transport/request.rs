@@ -37,6 +37,12 @@ impl Outgoing {
         self
     }
 
+    /// Makes it a GET.
+    pub(super) fn get(mut self) -> Self {
+        *self.request.method_mut() = Method::GET;
+        self
+    }
+
     /// Adds a field. What a field cannot hold becomes `?`.
     pub(super) fn field(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).or_else(|_| HeaderValue::from_str(&visible(value)));

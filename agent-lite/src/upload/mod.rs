@@ -6,6 +6,7 @@ pub mod https;
 pub mod identity;
 pub mod onboarding;
 pub mod roots;
+pub mod rule;
 #[cfg(test)]
 mod testing;
 pub mod token;

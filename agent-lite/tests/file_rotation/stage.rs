@@ -73,6 +73,7 @@ impl Stage {
             from: ReadFrom::Beginning,
             look: Duration::from_millis(400),
             flush_after: Duration::from_secs(1),
+            within: Vec::new(),
         };
         let counters = Counters::new();
         let queue = QueueSettings {

@@ -174,3 +174,31 @@ fn with_no_configuration_at_all_this_machine_and_no_other_may_reach_log_analytic
         assert!(done.out.contains(&format!("answer     {answer}")), "{host} from {from}: {}", done.out);
     }
 }
+
+#[test]
+fn the_sample_for_operations_manager_lets_servers_agents_and_console_where_each_must_go() {
+    let folder = Folder::with(include_str!("../../../deploy/config/operations-manager.toml"));
+    let hosts = [
+        format!("{GUID}.ods.opinsights.azure.com"),
+        format!("{GUID}.oms.opinsights.azure.com"),
+        "scadvisor01.blob.core.windows.net".to_owned(),
+        "we-jobruntimedata-prod-su1.azure-automation.net".to_owned(),
+        "ef.service.opinsights.azure.com".to_owned(),
+        "login.microsoftonline.com".to_owned(),
+        format!("{OTHER_GUID}.ods.opinsights.azure.com"),
+        "www.microsoft.com".to_owned(),
+    ];
+    let cases = [
+        ("managed-agents", "10.20.7.1", [true, true, true, true, false, false, false, false]),
+        ("management-servers", "10.20.1.3", [true, true, true, true, true, false, false, false]),
+        ("operations-console", "10.20.1.20", [false, false, false, false, true, true, false, false]),
+    ];
+    for (role, from, right) in cases {
+        for (host, right) in hosts.iter().zip(right) {
+            let done = explain(&folder, &[host, "--from", from, "--no-dns"]);
+            let answer = if right { "answer     200" } else { "403" };
+            assert!(done.out.contains(&format!("role {role}")), "{host} from {from}: {}", done.out);
+            assert!(done.out.contains(answer), "{host} from {from}: {}", done.out);
+        }
+    }
+}

@@ -12,6 +12,7 @@ mod blob;
 mod certificate;
 mod custom;
 mod directory;
+mod download;
 mod encoding;
 mod faults;
 mod ingestion;
@@ -288,6 +289,17 @@ impl FakeWorkspaces {
     /// Forgets every agent of a workspace, as when it was deleted there.
     pub fn forget_agents(&self, workspace: &str) {
         self.shared.state().agents.retain(|_, agent| agent.workspace != workspace);
+    }
+
+    /// Puts a blob into a workspace's storage, for reading, and returns its Blob SAS URL, which stays the same.
+    pub fn put_blob(&self, workspace: &Workspace, name: &str, content: impl AsRef<[u8]>) -> String {
+        let (path, query) = download::signed(workspace, name);
+        let host = workspace.blob();
+        let mut state = self.shared.state();
+        state.versions += 1;
+        let stored = download::Stored::new(content.as_ref(), state.versions);
+        state.stored.insert((host.clone(), path.clone()), stored);
+        format!("https://{host}{path}?{query}")
     }
 
     /// Switches a fault on.

@@ -31,6 +31,8 @@ pub enum Place {
     BlockList,
     /// `ContainerService.svc/PostBlobUploadNotification`.
     BlobDone,
+    /// `GET` of a blob.
+    Download,
     /// `/api/logs`: HTTP Data Collector API.
     Collector,
     /// `/dataCollectionRules/…/streams/…`: Logs Ingestion API.
@@ -82,6 +84,7 @@ impl Place {
             "/ContainerService.svc/GetBlobUploadUri" if post && family(".ods.") => Self::BlobUri,
             "/ContainerService.svc/PostBlobUploadNotification" if post && family(".ods.") => Self::BlobDone,
             "/api/logs" if post && family(".ods.") => Self::Collector,
+            _ if *method == Method::GET && family(".blob.core.") => Self::Download,
             _ if put && family(".blob.core.") && query.contains("comp=blocklist") => Self::BlockList,
             _ if put && family(".blob.core.") && query.contains("comp=block") => Self::Block,
             _ if post && family(".ingest.monitor.") && path.starts_with("/dataCollectionRules/") => {
@@ -97,7 +100,8 @@ impl Place {
         match self {
             Self::Topology | Self::Renewal | Self::Telemetry | Self::Items | Self::Diagnostics => true,
             Self::BlobUri | Self::BlobDone | Self::Elsewhere => true,
-            Self::Block | Self::BlockList | Self::Collector | Self::Ingestion | Self::Token => false,
+            Self::Block | Self::BlockList | Self::Download | Self::Collector => false,
+            Self::Ingestion | Self::Token => false,
         }
     }
 }

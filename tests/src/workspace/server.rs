@@ -31,6 +31,7 @@ use super::answer;
 use super::answer::Pieces;
 use super::blob;
 use super::custom;
+use super::download;
 use super::encoding;
 use super::faults::Effect;
 use super::faults::Moment;
@@ -287,6 +288,7 @@ fn route(state: &mut State, number: u64, asked: &Asked, place: Place) -> Reply {
         Place::Block => blob::block(state, number, asked),
         Place::BlockList => blob::block_list(state, number, asked),
         Place::BlobDone => blob::done(state, number, asked),
+        Place::Download => download::get(state, number, asked),
         Place::Collector => custom::collect(state, number, asked),
         Place::Ingestion => ingestion::post(state, number, asked),
         Place::Token => tokens::give(state, number, asked),

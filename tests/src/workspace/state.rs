@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::blob::Blob;
 use super::certificate;
 use super::directory::Workspace;
+use super::download::Stored;
 use super::faults::Faults;
 use super::ledger::CutField;
 use super::ledger::Ledger;
@@ -22,6 +23,10 @@ pub(super) struct State {
     pub(super) settings: Settings,
     pub(super) agents: HashMap<Vec<u8>, Agent>,
     pub(super) blobs: HashMap<String, Blob>,
+    /// Blobs that are only read, by host and path.
+    pub(super) stored: HashMap<(String, String), Stored>,
+    /// How many versions of them there were.
+    pub(super) versions: usize,
     pub(super) tokens: Tokens,
     pub(super) tables: Tables,
     pub(super) ledger: Ledger,
@@ -66,6 +71,8 @@ impl State {
             },
             agents: HashMap::new(),
             blobs: HashMap::new(),
+            stored: HashMap::new(),
+            versions: 0,
             tokens: Tokens::default(),
             tables: Tables::default(),
             ledger: Ledger::default(),

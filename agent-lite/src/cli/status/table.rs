@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agent_lite::agent::status::RuleStatus;
 use agent_lite::agent::status::Status;
 use agent_lite::agent::status::WorkspaceStatus;
 use agent_lite::events::OneLine;
@@ -48,6 +49,46 @@ pub(super) fn table(status: &Status, now: Timestamp) -> String {
             OneLine(one.agent_id.as_deref().unwrap_or("?")),
             ago(&one.found, now),
         ));
+    }
+    if let Some(rule) = &status.rule {
+        text.push_str(&rule_lines(rule, now));
+    }
+    text
+}
+
+/// Returns what is to be said of the data collection rule.
+fn rule_lines(rule: &RuleStatus, now: Timestamp) -> String {
+    let when =
+        |time: &Option<String>| time.as_deref().map_or_else(|| "never".to_owned(), |time| ago(time, now));
+    let place = OneLine(&rule.place);
+    let mut text = format!("\ndata collection rule {place}, looked at {}\n", when(&rule.looked));
+    match (&rule.version, &rule.probation) {
+        (None, _) => text.push_str("  none is in use, the local configuration alone is\n"),
+        (Some(version), None) => {
+            text.push_str(&format!("  {} in use since {}\n", OneLine(version), when(&rule.taken)));
+        }
+        (Some(version), Some(until)) => text.push_str(&format!(
+            "  {} in use since {}, on probation until {}\n",
+            OneLine(version),
+            when(&rule.taken),
+            OneLine(until)
+        )),
+    }
+    if let Some(trouble) = &rule.trouble {
+        text.push_str(&format!("  cannot be looked at: {}\n", OneLine(trouble)));
+    }
+    if let Some(refused) = &rule.refused {
+        text.push_str(&format!(
+            "  {} is refused since {}:\n",
+            OneLine(&refused.version),
+            ago(&refused.at, now)
+        ));
+        for reason in &refused.reasons {
+            text.push_str(&format!("    {}\n", OneLine(reason)));
+        }
+    }
+    for remark in &rule.remarks {
+        text.push_str(&format!("  note: {}\n", OneLine(remark)));
     }
     text
 }
@@ -107,6 +148,7 @@ fn ago(time: &str, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use agent_lite::agent::status::InheritedStatus;
+    use agent_lite::agent::status::RuleRefusal;
     use agent_lite::agent::status::SourceStatus;
 
     use super::*;
@@ -143,6 +185,18 @@ mod tests {
                 bytes: 1,
                 folder: String::new(),
             }],
+            rule: Some(RuleStatus {
+                place: "https://acct.blob.core.windows.net/c/rule.json".to_owned(),
+                version: Some("\"0x1\"".to_owned()),
+                taken: Some("2026-01-02T03:03:05Z".to_owned()),
+                looked: Some("2026-01-02T03:04:00Z".to_owned()),
+                refused: Some(RuleRefusal {
+                    version: "\"0x2\"".to_owned(),
+                    at: "2026-01-02T03:04:00Z".to_owned(),
+                    reasons: vec!["$: is no JSON\nat all".to_owned()],
+                }),
+                ..RuleStatus::default()
+            }),
         };
         let now = "2026-01-02T03:04:05Z".parse().expect("a time");
         let expected = [
@@ -159,6 +213,11 @@ mod tests {
             "syslog.local: a.evtx: 3 of 9 MiB read",
             "",
             "not sent: 12 records of agent a, of which this machine is a clone, found 45s ago: `agent-lite inherited`",
+            "",
+            "data collection rule https://acct.blob.core.windows.net/c/rule.json, looked at 5s ago",
+            "  \"0x1\" in use since 1m 0s ago",
+            "  \"0x2\" is refused since 5s ago:",
+            "    $: is no JSON\\nat all",
         ];
         let shown = table(&status, now);
         assert_eq!(shown.lines().collect::<Vec<_>>(), expected, "{shown}");

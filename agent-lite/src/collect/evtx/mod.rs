@@ -131,8 +131,9 @@ impl Importer {
     /// Looks at the folders and reads what is new; returns when to look again.
     async fn pass(&mut self) -> Duration {
         let patterns = self.settings.paths.clone();
-        let seen =
-            task::spawn_blocking(move || scan::scan(&patterns, Rolled::Beside)).await.unwrap_or_default();
+        let seen = task::spawn_blocking(move || scan::scan(&patterns, &[], Rolled::Beside))
+            .await
+            .unwrap_or_default();
         self.troubles.look(&self.source, &self.inlet.tally().losses, seen.troubles);
         let before = std::mem::take(&mut self.faces);
         self.faces = seen.files.iter().map(|found| (found.path.clone(), face(found))).collect();

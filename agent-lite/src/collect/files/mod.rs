@@ -8,6 +8,7 @@
 //! goes on where its content was left. `docs` of [`run`] has the limits.
 
 mod entry;
+mod fence;
 mod identity;
 mod inflate;
 #[cfg_attr(windows, path = "links/windows.rs")]

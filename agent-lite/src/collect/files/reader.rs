@@ -86,10 +86,11 @@ impl Reader {
     pub(super) async fn look(&mut self) {
         let begun = Instant::now();
         let seen = if self.look_is_quick {
-            scan::scan(&self.settings.paths, self.rolled())
+            scan::scan(&self.settings.paths, &self.settings.within, self.rolled())
         } else {
-            let (patterns, rolled) = (self.settings.paths.clone(), self.rolled());
-            task::spawn_blocking(move || scan::scan(&patterns, rolled)).await.unwrap_or_default()
+            let (patterns, within) = (self.settings.paths.clone(), self.settings.within.clone());
+            let rolled = self.rolled();
+            task::spawn_blocking(move || scan::scan(&patterns, &within, rolled)).await.unwrap_or_default()
         };
         let now = Instant::now();
         self.look_is_quick = now.saturating_duration_since(begun) < QUICK;

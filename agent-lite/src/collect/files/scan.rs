@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::time::SystemTime;
 
+use super::fence::Fence;
 use super::identity::Identity;
 use super::identity::is_derived;
 use super::walk::Budget;
@@ -50,6 +51,7 @@ pub(in crate::collect) struct Seen {
     pub(in crate::collect) troubles: BTreeMap<String, String>,
     /// Folders in which something may appear.
     pub(super) folders: Vec<PathBuf>,
+    fence: Option<Fence>,
     /// Files that are too many, and when the newest of them was written to.
     left_out: usize,
     newest_left_out: Option<SystemTime>,
@@ -72,10 +74,10 @@ impl Found {
     }
 }
 
-/// Looks at every path that a pattern finds.
-pub(in crate::collect) fn scan(patterns: &[String], rolled: Rolled) -> Seen {
+/// Looks at every path that a pattern finds, and that lies within these folders if there are any.
+pub(in crate::collect) fn scan(patterns: &[String], within: &[PathBuf], rolled: Rolled) -> Seen {
     let most_paths = if rolled == Rolled::Beside { MOST_PATHS_KEPT } else { MOST_PATHS };
-    let mut seen = Seen::default();
+    let mut seen = Seen { fence: Fence::new(within), ..Seen::default() };
     let (mut paths, mut budget) = (0, Budget::new());
     for pattern in patterns {
         seen.base(pattern);
@@ -143,7 +145,12 @@ impl Seen {
     }
 
     fn path(&mut self, path: PathBuf, folders_expected: bool) {
+        let outside = |fence: &Fence| !fence.holds(&path) && path.symlink_metadata().is_ok();
         let why = match fs::metadata(&path) {
+            _ if self.fence.as_ref().is_some_and(outside) => {
+                "a link leads out of `log_directories`, the folders that a data collection rule may read"
+                    .to_owned()
+            }
             Ok(metadata) if metadata.is_file() => {
                 if self.folders.last().map(PathBuf::as_path) != path.parent() {
                     self.folders.extend(path.parent().map(Path::to_owned));
@@ -225,7 +232,7 @@ mod tests {
         }
         let patterns = [format!("{}/*.log", folder.path().display())];
         for (rolled, told) in [(Rolled::Away, 1), (Rolled::Beside, 0)] {
-            let seen = scan(&patterns, rolled);
+            let seen = scan(&patterns, &[], rolled);
             let numbers = seen
                 .files
                 .iter()
@@ -235,6 +242,6 @@ mod tests {
         }
         let recent = folder.path().join("one more.log");
         fs::write(recent, "").unwrap();
-        assert_eq!(scan(&patterns, Rolled::Beside).troubles.len(), 1, "a file of today is left out");
+        assert_eq!(scan(&patterns, &[], Rolled::Beside).troubles.len(), 1, "a file of today is left out");
     }
 }

@@ -128,6 +128,7 @@ fn nothing() -> SyslogSettings {
         unix: Vec::new(),
         facilities: Vec::new(),
         severity: 7,
+        levels: std::collections::BTreeMap::new(),
         connections: 8,
         idle: PATIENCE,
     }

@@ -216,6 +216,34 @@ fn the_filter_goes_by_pri_alone() {
 }
 
 #[test]
+fn a_filter_can_take_other_severities_of_each_facility() {
+    let levels = std::collections::BTreeMap::from([
+        ("auth".to_owned(), (0..8).collect::<Vec<u8>>()),
+        ("cron".to_owned(), vec![0, 2, 7]),
+    ]);
+    let mut parser = Parser::new(TimeZone::UTC, Filter::of_levels(&levels).unwrap());
+    let (auth, cron, user) = (4 << 3, 9 << 3, 1 << 3);
+    let cases = [
+        (auth | 7, true),
+        (auth, true),
+        (cron, true),
+        (cron | 1, false),
+        (cron | 2, true),
+        (cron | 7, true),
+        (user, false),
+    ];
+    for (priority, wanted) in cases {
+        let mut frames = Frames::default();
+        let message = format!("<{priority}>a: b");
+        let arrival =
+            Arrival { bytes: message.as_bytes(), end: End::Whole, received: RECEIVED, sender: REMOTE };
+        assert_eq!(parser.record(&arrival, &mut frames) != Outcome::Filtered, wanted, "{message}");
+    }
+    let unknown = std::collections::BTreeMap::from([("local8".to_owned(), vec![1])]);
+    assert_eq!(Filter::of_levels(&unknown), Err(UnknownFacility("local8".to_owned())));
+}
+
+#[test]
 fn a_time_without_year_or_zone_is_the_nearest_to_the_receipt() {
     let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
     let cases = [

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::report::Cause;
+
 /// What stands in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Obstacle {
@@ -19,6 +21,14 @@ pub(super) enum Obstacle {
 }
 
 impl Obstacle {
+    /// Returns who it is.
+    pub(super) fn cause(self) -> Cause {
+        match self {
+            Self::Unreachable | Self::Upstream => Cause::Way,
+            Self::Refused | Self::Service | Self::Forbidden => Cause::Service,
+        }
+    }
+
     fn base_and_cap(self) -> (Duration, Duration) {
         let (base, cap) = match self {
             Self::Unreachable => (100, 1_000),

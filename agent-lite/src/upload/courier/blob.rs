@@ -24,8 +24,10 @@ use crate::transport::log_analytics_agent::blob_uri;
 use crate::transport::log_analytics_agent::etag;
 use crate::transport::log_analytics_agent::put_block;
 use crate::transport::log_analytics_agent::put_block_list;
+use crate::upload::gateways::GatewayReason;
 use crate::upload::https::Answer;
 use crate::upload::https::Channels;
+use crate::upload::https::SendError;
 
 /// What is said in all four calls.
 pub(super) struct Upload<'a> {
@@ -61,8 +63,8 @@ impl Upload<'_> {
 
     /// Sends one of the calls; anything but success ends the upload.
     async fn call(&self, channels: &mut Channels, outgoing: &Outgoing) -> Result<Answer, Outcome> {
-        let answer =
-            channels.send(outgoing, LONGEST_REQUEST).await.map_err(|error| Outcome::of_error(&error))?;
+        let answer = channels.send(outgoing, LONGEST_REQUEST).await;
+        let answer = answer.map_err(|error| self.unanswered(&error, outgoing))?;
         if answer.status.is_success() {
             return Ok(answer);
         }
@@ -73,6 +75,23 @@ impl Upload<'_> {
             }
             other => other,
         })
+    }
+}
+
+impl Upload<'_> {
+    /// A gateway that lets this agent to the workspace, but not to the storage of its blobs, keeps this table back; the
+    /// other tables go on.
+    fn unanswered(&self, error: &SendError, outgoing: &Outgoing) -> Outcome {
+        match error {
+            SendError::Gateway(denied)
+                if matches!(denied.reason, GatewayReason::Denied(_))
+                    && outgoing.host != *self.workspace.ods() =>
+            {
+                let detail = format!("{error}; {}", error.what_to_change());
+                Outcome::Answered { verdict: Verdict::Missing, detail }
+            }
+            error => Outcome::of_error(error),
+        }
     }
 }
 

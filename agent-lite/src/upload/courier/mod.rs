@@ -21,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 use self::appetite::Appetite;
 use self::backoff::Backoff;
 use self::backoff::Obstacle;
+pub use self::report::Cause;
 pub use self::report::Report;
+pub use self::report::TableCount;
 pub use self::report::Trouble;
 use self::uplink::Outcome;
 pub use self::uplink::Route;
@@ -163,6 +165,7 @@ impl Courier {
         if !self.uplink.has_place_for(segment.table()) {
             let count = count(rest);
             self.tally.losses.add(Loss::Unsent, count);
+            self.report.refused(segment.table(), "this workspace's transport has no place for it");
             self.queue.remove(segment);
             return;
         }
@@ -185,7 +188,10 @@ impl Courier {
                 _ => self.deliver(segment.table(), &parcel, stop).await,
             };
             match shipped {
-                Shipped::Delivered => self.account(&parcel),
+                Shipped::Delivered => {
+                    self.report.took(segment.table(), parcel.sent.into());
+                    self.account(&parcel);
+                }
                 Shipped::Smaller => continue,
                 Shipped::Refused(reason) => {
                     let refused = rest.get(..parcel.consumed).unwrap_or_default();
@@ -224,6 +230,7 @@ impl Courier {
     fn set_aside(&self, table: &Table, frames: &[u8], reason: &str) {
         self.tally.losses.add(Loss::Rejected, count(frames));
         self.queue.set_aside(table, frames);
+        self.report.refused(table, reason);
         say(
             Event::RecordsRejected,
             &self.name,
@@ -261,15 +268,15 @@ impl Courier {
                     continue;
                 }
                 Outcome::Answered { verdict: Verdict::Authenticate | Verdict::Forbidden, detail } => {
-                    self.trouble(detail);
+                    self.trouble(detail, Obstacle::Forbidden);
                     (Obstacle::Forbidden, None)
                 }
                 Outcome::Answered { verdict: Verdict::Wait(asked), detail } => {
-                    self.trouble(detail);
+                    self.trouble(detail, Obstacle::Service);
                     (Obstacle::Service, asked)
                 }
                 Outcome::Failed { obstacle, asked, detail } => {
-                    self.trouble(detail);
+                    self.trouble(detail, obstacle);
                     (obstacle, asked)
                 }
             };
@@ -280,14 +287,15 @@ impl Courier {
         }
     }
 
-    fn trouble(&self, detail: String) {
-        if self.report.trouble(&detail) {
+    fn trouble(&self, detail: String, obstacle: Obstacle) {
+        if self.report.trouble(&detail, obstacle.cause()) {
             let waiting = self.queue.state().records;
             say(Event::UploadFailed, &self.name, format_args!("{detail}; {waiting} records wait"));
         }
     }
 
     fn hold(&mut self, table: &Table, reason: &str) {
+        self.report.refused(table, reason);
         let known = self.held.iter().position(|held| held.table == *table);
         let wait = match known {
             Some(at) => (self.held.swap_remove(at).wait * 2).min(*HOLD.end()),

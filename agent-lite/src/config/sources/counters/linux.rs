@@ -8,7 +8,11 @@ use crate::parse::proc::catalogue::Object;
 use crate::parse::proc::catalogue::Selection;
 
 /// Says what is wrong with these names.
-pub(super) fn check(object: &str, counters: &[String], instances: &[String]) -> Result<(), String> {
+pub(in crate::config) fn check(
+    object: &str,
+    counters: &[String],
+    instances: &[String],
+) -> Result<(), String> {
     Selection::new(object, counters, instances).map(drop).map_err(|wrong| wrong.to_string())
 }
 

@@ -7,7 +7,11 @@ use crate::config::settings::CounterSettings;
 use crate::parse::counter_paths;
 
 /// Says what is wrong with these names.
-pub(super) fn check(object: &str, counters: &[String], instances: &[String]) -> Result<(), String> {
+pub(in crate::config) fn check(
+    object: &str,
+    counters: &[String],
+    instances: &[String],
+) -> Result<(), String> {
     counter_paths::check(object, counters, instances).map_err(|wrong| wrong.to_string())
 }
 

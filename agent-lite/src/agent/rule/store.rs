@@ -1,0 +1,140 @@
+//! What is kept of a data collection rule from one start to the next: one file, replaced in one step.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::document::Document;
+use crate::parse::dcr::LARGEST_RULE;
+use crate::system;
+
+/// Largest file: a rule, its escapes in JSON, and what is said of another.
+const LARGEST: u64 = 4 * LARGEST_RULE as u64;
+
+/// What is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kept {
+    /// Where the rule lies: the rule of another place is none.
+    pub(super) place: String,
+    /// The version that sending went on with.
+    pub(super) last_good: Option<Document>,
+    /// The version that is not tried again.
+    pub(super) refused: Option<Refused>,
+    /// The version on probation.
+    pub(super) trying: Option<Trying>,
+}
+
+/// A version that is not used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Refused {
+    pub(super) version: String,
+    pub(super) at: String,
+    pub(super) reasons: Vec<String>,
+    /// Sending stopped with it; else it could not be used at all.
+    pub(super) rolled_back: bool,
+}
+
+/// A version on probation, and how often it was begun with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Trying {
+    pub(super) version: String,
+    pub(super) times: u32,
+}
+
+impl Kept {
+    /// Nothing of a place.
+    pub(super) fn of(place: &str) -> Self {
+        Self { place: place.to_owned(), ..Self::default() }
+    }
+}
+
+/// The file.
+pub(super) struct Store(PathBuf);
+
+impl Store {
+    pub(super) fn new(state: &Path) -> Self {
+        Self(state.join("data-collection-rule.json"))
+    }
+
+    /// Reads what is kept of the rule of this place.
+    pub(super) fn load(&self, place: &str) -> io::Result<Kept> {
+        let file = match File::open(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Kept::of(place)),
+            file => file?,
+        };
+        let mut text = Vec::new();
+        file.take(LARGEST).read_to_end(&mut text)?;
+        let kept: Kept = serde_json::from_slice(&text)?;
+        Ok(if kept.place == place { kept } else { Kept::of(place) })
+    }
+
+    /// Replaces the file; after a crash it is the old one or the new one.
+    pub(super) fn save(&self, kept: &Kept) -> io::Result<()> {
+        let new = self.0.with_extension("json.new");
+        let mut file =
+            system::private(OpenOptions::new().write(true).create(true).truncate(true)).open(&new)?;
+        file.write_all(&serde_json::to_vec(kept)?)?;
+        file.sync_all()?;
+        drop(file);
+        system::put_in_place(&new, &self.0)?;
+        self.0.parent().map_or(Ok(()), system::sync_folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn kept() -> Kept {
+        Kept {
+            place: "https://acct.blob.core.windows.net/c/rule.json".to_owned(),
+            last_good: Some(Document::new(Some("\"0x1\"".to_owned()), b"{\"a\": \"\xc3\xa9\"}")),
+            refused: Some(Refused {
+                version: "\"0x2\"".to_owned(),
+                at: "t".to_owned(),
+                reasons: vec!["r".to_owned()],
+                rolled_back: true,
+            }),
+            trying: Some(Trying { version: "\"0x3\"".to_owned(), times: 2 }),
+        }
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_for_its_place_only_and_is_its_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let kept = kept();
+        assert_eq!(store.load(&kept.place).unwrap(), Kept::of(&kept.place), "there is none yet");
+        store.save(&Kept::default()).unwrap();
+        store.save(&kept).unwrap();
+        assert_eq!(store.load(&kept.place).unwrap(), kept);
+        assert_eq!(store.load("/elsewhere").unwrap(), Kept::of("/elsewhere"));
+        #[cfg(unix)]
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&fs::metadata(&store.0).unwrap()) & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_anywhere_is_said_and_never_a_rule() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let kept = kept();
+        store.save(&kept).unwrap();
+        let whole = fs::read(&store.0).unwrap();
+        for length in 0..whole.len() {
+            fs::write(&store.0, &whole[..length]).unwrap();
+            assert!(store.load(&kept.place).is_err(), "{length}");
+        }
+    }
+}
