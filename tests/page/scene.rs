@@ -122,6 +122,8 @@ impl Scene {
         browser.wait_for_text("#page-range", "1 to 1 of 1").await;
         browser.wait_for_text("#clients td", "host_denied").await;
         browser.click("[data-filter=silent]").await;
+        let verdict = format!("No tunnel is open, and {agents} clients are silent");
+        browser.wait_for_text(VERDICT, &verdict).await;
         let silent = "document.querySelectorAll('#clients [data-state=silent]').length";
         browser.wait_for(&format!("{silent} === {agents}")).await;
         self.inspect("silent").await;
@@ -192,7 +194,9 @@ impl Scene {
     pub(crate) async fn goes_and_comes_back(&mut self) {
         let _ = self.gateway.exit_status().await;
         self.browser.wait_for_text(VERDICT, "The gateway does not answer").await;
+        self.browser.wait_for_text("#gone", "It was ending.").await;
         self.browser.wait_for_text("#gone", "Trying again until it is back").await;
+        self.browser.wait_for("document.querySelector('#drain').hidden").await;
         self.inspect("gone").await;
         self.gateway = patiently("the gateway is back", Gateway::start_here(&self.config)).await;
         self.browser.wait_for_text(VERDICT, "Cannot be reached: Ingestion").await;
