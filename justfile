@@ -32,6 +32,10 @@ demo:
     cargo build --release --workspace --bin la-gateway --bin agent-lite --bin fake-azure
     deploy/demo/one-machine.sh
 
+# Both programs as they are shipped, one static file each: x86_64 (or aarch64), [--quick].
+dist *options:
+    deploy/dist.sh {{options}}
+
 # Every fuzz target in turn, for some seconds each. Needs cargo-fuzz and a nightly toolchain.
 fuzz seconds="30":
     cd fuzz && for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run "$target" -- -max_total_time={{seconds}}; done

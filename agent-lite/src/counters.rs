@@ -3,8 +3,10 @@
 //! Everything that is lost, cut or doubtful is a [`Loss`]. Whoever loses something adds it to the tally of
 //! its place; the Operation records and the metrics are both made from there, so no loss can go unreported.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use prometheus::Encoder;
 use prometheus::IntCounter;
@@ -41,13 +43,15 @@ macro_rules! losses {
 losses! {
     // at a source
     Cut "cut" "records with a text that was longer than 64 KiB and was cut",
-    Unparsed "unparsed" "syslog messages in no known format, kept whole as they came",
+    Unparsed "unparsed" "syslog messages, log lines and events that are not as their format says, kept whole as they came",
     InvalidText "invalid_text" "records with bytes that are no valid text, replaced by U+FFFD",
     Refused "refused" "records lost because a queue was full or could not be written and the source cannot wait",
     Overflowed "overflowed" "datagrams lost in the socket's buffer before they were read",
     Connections "connections" "connections refused because too many were open",
     Unread "unread" "files that vanished or were truncated before they were read to their end",
-    Unreadable "unreadable" "attempts to read a file or folder that failed",
+    Unreadable "unreadable" "attempts to read a file, folder or channel that failed",
+    Damaged "damaged" "damaged pieces of event log files that were passed over",
+    Missed "missed" "events that were gone from their log before they were read",
     Unsampled "unsampled" "performance counters that could not be read",
     // at a workspace
     Dropped "dropped" "records dropped from the queue because it was full, the oldest first",
@@ -70,7 +74,9 @@ pub struct Counters {
     body_bytes: IntCounterVec,
     queue: IntGaugeVec,
     gateway_connections: IntCounterVec,
+    inherited: IntGaugeVec,
     tallies: Arc<Mutex<Vec<(String, Losses)>>>,
+    notes: Arc<Mutex<BTreeMap<String, Notes>>>,
 }
 
 /// The losses of one place.
@@ -91,9 +97,44 @@ impl Losses {
     }
 }
 
+/// What a source says of itself beside numbers, by what it is about: how far a long import is, what is in the way.
+#[derive(Clone, Default)]
+pub struct Notes(Arc<Mutex<BTreeMap<String, String>>>);
+
+/// Most notes of one source; more are left out.
+const MOST_NOTES: usize = 64;
+
+impl Notes {
+    /// Says something about one thing, in the place of what was said about it before.
+    pub fn say(&self, about: &str, text: impl Into<String>) {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() < MOST_NOTES || notes.contains_key(about) {
+            notes.insert(about.to_owned(), text.into());
+        }
+    }
+
+    /// Takes back what was said about one thing.
+    pub fn take_back(&self, about: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(about);
+    }
+
+    /// Takes everything back.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Returns what is said now.
+    pub fn all(&self) -> Vec<String> {
+        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.iter().map(|(about, text)| format!("{about}: {text}")).collect()
+    }
+}
+
 /// What one source counts.
 #[derive(Clone)]
 pub struct SourceTally {
+    /// What it says beside.
+    pub notes: Notes,
     /// Records that the source made.
     pub collected: IntCounter,
     /// Its losses.
@@ -155,9 +196,18 @@ impl Counters {
                 "Connections opened to a gateway, by its place in the list and outcome.",
                 &["gateway", "outcome"],
             ),
+            inherited: IntGaugeVec::new(
+                Opts::new(
+                    "agent_lite_inherited",
+                    "What a clone does not send of the machine it was made of.",
+                ),
+                &["unit"],
+            )
+            .expect("a valid metric"),
             tallies: Arc::default(),
+            notes: Arc::default(),
         };
-        let families: [Box<dyn prometheus::core::Collector>; 7] = [
+        let families: [Box<dyn prometheus::core::Collector>; 8] = [
             Box::new(counters.losses.clone()),
             Box::new(counters.collected.clone()),
             Box::new(counters.delivered.clone()),
@@ -165,6 +215,7 @@ impl Counters {
             Box::new(counters.body_bytes.clone()),
             Box::new(counters.queue.clone()),
             Box::new(counters.gateway_connections.clone()),
+            Box::new(counters.inherited.clone()),
         ];
         for family in families {
             counters.registry.register(family).expect("a family is registered once");
@@ -177,6 +228,13 @@ impl Counters {
         SourceTally {
             collected: self.collected.with_label_values(&[name]),
             losses: self.losses_of(&format!("source {name}")),
+            notes: self
+                .notes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(name.to_owned())
+                .or_default()
+                .clone(),
         }
     }
 
@@ -196,6 +254,13 @@ impl Counters {
     /// Counts a connection to the gateway at this place of the list.
     pub fn gateway_connection(&self, place: usize, outcome: &'static str) {
         self.gateway_connections.with_label_values(&[&place.to_string(), outcome]).inc();
+    }
+
+    /// Notes what lies here of other machines.
+    pub fn inherited(&self, records: u64, bytes: u64) {
+        for (unit, count) in [("records", records), ("bytes", bytes)] {
+            self.inherited.with_label_values(&[unit]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Returns every loss that happened: place, kind, count.

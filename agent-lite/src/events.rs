@@ -63,6 +63,10 @@ events! {
     SpoolTorn = 542 Warn "the end of the queue was unfinished and was cut",
     DiskTrouble = 543 Error "the queue cannot be written",
     Lost = 550 Warn "something was lost",
+    Cloned = 560 Warn "this machine is a clone: it takes a new identity, and what it inherited is set aside",
+    Resealed = 561 Info "a part of the machine is another one, its identity is sealed anew",
+    SealUnreadable = 562 Warn "the seal of this machine cannot be read, it is sealed anew",
+    InheritedRemoved = 563 Warn "more was inherited than is kept, the oldest was removed",
 }
 
 /// Says an event with its details: what, where, and what to change.

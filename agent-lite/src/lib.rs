@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`agent`]: one task a source, one courier a workspace. Floors, top down: `cli`,
 //! then [`agent`], [`collect`] and [`upload`] (they meet only in the spool), [`config`], [`spool`],
-//! [`parse`], [`transport`], and [`record`], [`counters`] and [`events`] at the bottom. Imports run
+//! [`parse`], [`transport`], and [`record`], [`counters`], [`events`] and [`system`] at the bottom. Imports run
 //! down only; `tests/floor_plan.rs` keeps it so.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout))]
@@ -15,5 +15,8 @@ pub mod events;
 pub mod parse;
 pub mod record;
 pub mod spool;
+#[cfg_attr(unix, path = "system/unix/mod.rs")]
+#[cfg_attr(windows, path = "system/windows/mod.rs")]
+pub mod system;
 pub mod transport;
 pub mod upload;

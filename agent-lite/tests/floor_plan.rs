@@ -25,7 +25,7 @@ const PLAN: Plan = Plan {
         &["spool"],
         &["parse"],
         &["transport"],
-        &["record", "counters", "events"],
+        &["record", "counters", "events", "system"],
     ],
     sideways: &[],
     pure: &["parse", "transport"],

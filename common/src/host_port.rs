@@ -17,15 +17,16 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Longest host name in bytes, without the root's dot (RFC 1035 section 2.3.4).
 pub const LONGEST_NAME: usize = 253;
 /// Longest label in bytes (RFC 1035 section 2.3.4).
 pub const LONGEST_LABEL: usize = 63;
 
-/// A host name: lower-case ASCII labels of letters, digits and inner hyphens.
+/// A host name: lower-case ASCII labels of letters, digits and inner hyphens. Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HostName(Box<str>);
+pub struct HostName(Arc<str>);
 
 impl HostName {
     /// Returns the name as text, without a trailing dot.
@@ -69,7 +70,7 @@ impl FromStr for HostName {
                 Err(_) => HostPortError::NumericName,
             });
         }
-        Ok(Self(text.to_ascii_lowercase().into_boxed_str()))
+        Ok(Self(text.to_ascii_lowercase().into()))
     }
 }
 

@@ -155,7 +155,7 @@ pub async fn admit(
     let key = ClientKey::of(&client, from.ip());
     let slot = stations.limits.admit(key.clone(), client.role())?;
     let permit = client.role().destinations.authorize(&request.target)?;
-    record.rule = permit.rule().map(ToString::to_string);
+    record.rule = permit.rule().cloned();
     if let Some(reported) = permit.reported() {
         record.reported = Some(reported);
         stations.metrics.would_refuse(&client.role().name, reported);

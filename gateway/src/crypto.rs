@@ -1,4 +1,5 @@
-//! The one crypto provider of this build: ring, or the FIPS module of aws-lc with `--features fips`.
+//! The one crypto provider of this build: aws-lc, its FIPS module with `--features fips`, or ring with
+//! `--no-default-features --features ring`.
 //!
 //! Every TLS configuration names it; the process has no default, which would be a guess where two are
 //! compiled in.
@@ -7,9 +8,9 @@ use std::sync::Arc;
 
 use tokio_rustls::rustls::Error;
 use tokio_rustls::rustls::crypto::CryptoProvider;
-#[cfg(feature = "fips")]
+#[cfg(any(feature = "fips", feature = "aws-lc-rs"))]
 use tokio_rustls::rustls::crypto::aws_lc_rs::Ticketer;
-#[cfg(not(feature = "fips"))]
+#[cfg(not(any(feature = "fips", feature = "aws-lc-rs")))]
 use tokio_rustls::rustls::crypto::ring::Ticketer;
 use tokio_rustls::rustls::server::ProducesTickets;
 
@@ -20,7 +21,13 @@ pub fn provider() -> CryptoProvider {
 }
 
 /// Returns the provider.
-#[cfg(not(feature = "fips"))]
+#[cfg(all(feature = "aws-lc-rs", not(feature = "fips")))]
+pub fn provider() -> CryptoProvider {
+    tokio_rustls::rustls::crypto::aws_lc_rs::default_provider()
+}
+
+/// Returns the provider.
+#[cfg(not(any(feature = "fips", feature = "aws-lc-rs")))]
 pub fn provider() -> CryptoProvider {
     tokio_rustls::rustls::crypto::ring::default_provider()
 }

@@ -32,7 +32,7 @@ use crate::policy::destinations::HTTPS;
 const WANTED: ABI = ABI::V4;
 const DNS: u16 = 53;
 /// What the system's resolver configuration, certificate roots and process limits are read from.
-const SYSTEM: [&str; 7] = [
+const SYSTEM: [&str; 9] = [
     "/etc",
     "/usr/share/ca-certificates",
     "/usr/local/share/ca-certificates",
@@ -40,6 +40,9 @@ const SYSTEM: [&str; 7] = [
     "/var/lib/ca-certificates",
     "/run/systemd/resolve",
     "/proc/self",
+    // Where the C library is linked in, random bytes are read from there.
+    "/dev/random",
+    "/dev/urandom",
 ];
 
 /// What stays open.

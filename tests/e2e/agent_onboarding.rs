@@ -241,7 +241,7 @@ async fn a_certificate_is_renewed_when_the_service_asks_and_when_it_is_old_and_d
 }
 
 /// Returns a certificate of an agent, of 300 days before and 65 days behind today, in PEM and DER.
-fn old_certificate(workspace: &str, guid: &str) -> (String, Vec<u8>) {
+pub(crate) fn old_certificate(workspace: &str, guid: &str) -> (String, Vec<u8>) {
     let day = |days: i64| {
         let date = jiff::Zoned::now().date().saturating_add(jiff::Span::new().days(days));
         rcgen::date_time_ymd(

@@ -57,6 +57,7 @@ impl By {
     /// Returns the name that a built-in table has there.
     pub(crate) fn table(self, table: &str) -> String {
         match self {
+            Self::Certificate if table == "W3CIISLog" => format!("AgentLite{table}_CL"),
             Self::Certificate => table.to_owned(),
             Self::Key => format!("AgentLite{table}_CL"),
             Self::Secret | Self::Application if table == "Syslog" => table.to_owned(),

@@ -5,11 +5,15 @@
 
 mod admin;
 mod agent_bad_input;
+mod agent_clones;
 mod agent_commands;
 mod agent_crashes;
 mod agent_doctor;
+mod agent_event_logs;
 mod agent_faults;
 mod agent_gateways;
+mod agent_iis;
+mod agent_legacy;
 mod agent_load;
 mod agent_onboarding;
 mod agent_only_way;

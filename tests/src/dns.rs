@@ -71,6 +71,11 @@ impl FakeDns {
     /// Starts with an empty script: every name does not exist.
     pub async fn start() -> Self {
         let (udp, tcp) = bind_both().await;
+        Self::start_on(udp, tcp)
+    }
+
+    /// Starts with an empty script on sockets that are bound to one address.
+    pub fn start_on(udp: UdpSocket, tcp: TcpListener) -> Self {
         let address = udp.local_addr().expect("a bound address");
         let state = Arc::new(State::default());
         let task = tokio::spawn(serve(udp, tcp, Arc::clone(&state)));

@@ -73,6 +73,28 @@ impl Gateway {
         Self::start_by(tokio::process::Command::new(copy), config).await
     }
 
+    /// Starts a copy of the program in a folder that is this user's, by other programs: those of `starter`,
+    /// and the one that gives the user up.
+    pub async fn start_as(starter: &[String], user: u32, config: &Config) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let copy = folder.path().join("la-gateway");
+        std::fs::copy(program(), &copy).expect("a copy of the program");
+        let config = config.write(folder.path());
+        for entry in std::fs::read_dir(folder.path()).expect("our own folder") {
+            let path = entry.expect("a file of our own").path();
+            std::os::unix::fs::chown(path, Some(user), Some(user)).expect("root's right");
+        }
+        std::os::unix::fs::chown(folder.path(), Some(user), Some(user)).expect("root's right");
+        let (user, group) = (format!("--reuid={user}"), format!("--regid={user}"));
+        let mut words = starter.to_vec();
+        words.extend(["setpriv".to_owned(), user, group, "--clear-groups".to_owned()]);
+        let mut command = tokio::process::Command::new(&words[0]);
+        command.args(&words[1..]).arg(copy).arg("--config").arg(config.clone());
+        let text = std::fs::read_to_string(config).expect("the configuration");
+        let proxies = text.lines().filter(|line| line.trim() == "[[listener]]").count();
+        Self::launch(command, Arc::new(folder)).bound((proxies, !text.contains("address = \"off\""))).await
+    }
+
     async fn start_by(mut command: tokio::process::Command, config: &Config) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         command.arg("--config").arg(config.write(folder.path()));

@@ -1,19 +1,16 @@
 //! The control socket: how `agent-lite status`, `tail` and `drain` talk to the running agent.
 //!
-//! A unix socket in the state folder, for its owner and root. One word and a line feed in; lines of JSON out
-//! until the agent closes.
+//! For the agent's user and whoever may do everything anyhow; what it is, a socket or a pipe, `system::control` says.
+//! One word and a line feed in; lines of JSON out until the agent closes.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
-use tokio::net::UnixListener;
-use tokio::net::UnixStream;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -28,6 +25,9 @@ use crate::record::Record;
 use crate::record::Value;
 use crate::record::frame_at;
 use crate::spool::Queue;
+use crate::system::control::Listener;
+use crate::system::control::Stream;
+use crate::system::control::may_ask;
 
 /// Most onlookers at once.
 const MOST_CALLERS: usize = 8;
@@ -44,11 +44,6 @@ pub(super) struct Desk {
     pub(super) status: std::sync::Arc<dyn Fn() -> Status + Send + Sync>,
     pub(super) tap: Tap,
     pub(super) queues: std::sync::Arc<dyn Fn() -> Vec<(String, Queue)> + Send + Sync>,
-}
-
-/// Returns where the socket of a state folder is.
-pub fn place(state: &Path) -> PathBuf {
-    state.join("control.sock")
 }
 
 /// One line of `drain`.
@@ -75,25 +70,13 @@ pub struct TailLine {
     pub skipped: u64,
 }
 
-/// Binds the socket; one that a dead agent left is replaced.
-pub(super) fn bind(state: &Path) -> io::Result<UnixListener> {
-    let path = place(state);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
-}
-
 /// Answers until it is stopped.
-pub(super) async fn serve(listener: UnixListener, desk: Desk, stop: CancellationToken) {
+pub(super) async fn serve(mut listener: Listener, desk: Desk, stop: CancellationToken) {
     let mut callers = JoinSet::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         while callers.try_join_next().is_some() {}
         match accepted {
-            Ok((stream, _)) if callers.len() < MOST_CALLERS => {
+            Ok(stream) if callers.len() < MOST_CALLERS => {
                 callers.spawn(answer(stream, desk.clone()));
             }
             Ok(_) => {}
@@ -105,10 +88,8 @@ pub(super) async fn serve(listener: UnixListener, desk: Desk, stop: Cancellation
     }
 }
 
-async fn answer(mut stream: UnixStream, desk: Desk) {
-    let own = rustix::process::getuid().as_raw();
-    let allowed = stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0);
-    if !allowed {
+async fn answer(mut stream: Stream, desk: Desk) {
+    if !may_ask(&stream) {
         return;
     }
     let Ok(Ok(request)) = time::timeout(DEADLINE, request(&mut stream)).await else { return };
@@ -120,7 +101,7 @@ async fn answer(mut stream: UnixStream, desk: Desk) {
     };
 }
 
-async fn request(stream: &mut UnixStream) -> io::Result<String> {
+async fn request(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<String> {
     let mut text = Vec::with_capacity(LONGEST_REQUEST);
     while text.len() < LONGEST_REQUEST {
         match stream.read_u8().await? {
@@ -131,14 +112,14 @@ async fn request(stream: &mut UnixStream) -> io::Result<String> {
     String::from_utf8(text).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-async fn line(stream: &mut UnixStream, value: &impl Serialize) -> io::Result<()> {
+async fn line(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), value: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_vec(value)?;
     text.push(b'\n');
     time::timeout(DEADLINE, stream.write_all(&text)).await?
 }
 
 /// Says again and again how much waits, so that a caller that has gone is noticed and a patient one can count the time.
-async fn drain(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
+async fn drain(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), desk: &Desk) -> io::Result<()> {
     loop {
         let queues = (desk.queues)();
         queues.iter().for_each(|(_, queue)| queue.seal());
@@ -152,7 +133,7 @@ async fn drain(stream: &mut UnixStream, desk: &Desk) -> io::Result<()> {
     }
 }
 
-async fn tail(stream: &mut UnixStream, tap: &Tap) -> io::Result<()> {
+async fn tail(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), tap: &Tap) -> io::Result<()> {
     let mut seen = tap.look();
     let mut skipped = 0;
     let mut gone = [0];
@@ -169,7 +150,11 @@ async fn tail(stream: &mut UnixStream, tap: &Tap) -> io::Result<()> {
     }
 }
 
-async fn show(stream: &mut UnixStream, batch: &Seen, skipped: &mut u64) -> io::Result<()> {
+async fn show(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    batch: &Seen,
+    skipped: &mut u64,
+) -> io::Result<()> {
     let mut rest = batch.frames.bytes();
     while let Ok(frame) = frame_at(rest) {
         rest = rest.get(frame.length..).unwrap_or_default();
@@ -234,7 +219,7 @@ mod tests {
             tap: Tap::new(),
             queues: std::sync::Arc::new(move || vec![("main".to_owned(), queue.clone())]),
         };
-        let (mut agent, mut caller) = UnixStream::pair().unwrap();
+        let (mut agent, mut caller) = tokio::io::duplex(64);
         let answering = tokio::spawn(async move { drain(&mut agent, &desk).await });
         let mut first = [0; 8];
         caller.read_exact(&mut first).await.unwrap();

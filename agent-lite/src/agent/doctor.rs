@@ -8,11 +8,15 @@ use bytes::Bytes;
 use common::host_port::HostPort;
 
 use super::facts;
+use super::inherited;
+use super::seal;
+use super::seal::Look;
 use crate::collect::machine::Machine;
 use crate::config::settings::Config;
 use crate::config::settings::TransportSettings;
 use crate::config::settings::Workspace;
 use crate::counters::Counters;
+use crate::parse::fingerprint;
 use crate::transport::ClientCertificate;
 use crate::transport::LARGEST_ANSWER;
 use crate::transport::Outgoing;
@@ -46,6 +50,15 @@ pub enum Finding {
 
 /// Walks all legs and tells each as it is known.
 pub async fn walk(config: &Config, machine: &Machine, mut tell: impl FnMut(&str, Finding)) {
+    tell("this machine", this_machine(config));
+    for one in inherited::list(&config.state) {
+        let text = format!(
+            "{} records of agent {} are not sent, this machine is a clone of its: `agent-lite inherited`",
+            one.records,
+            one.agent_id.as_deref().unwrap_or("?")
+        );
+        tell("inherited queue", Finding::Skipped(text));
+    }
     let gateways = match Gateways::new(&config.gateway, Counters::new()) {
         Ok(gateways) => gateways,
         Err(error) => return tell("gateways", Finding::Bad(error.to_string())),
@@ -57,6 +70,29 @@ pub async fn walk(config: &Config, machine: &Machine, mut tell: impl FnMut(&str,
     for workspace in &config.workspaces {
         let mut walk = Walk { config, machine, gateways: &gateways, roots: &roots, workspace };
         walk.workspace(&mut tell).await;
+    }
+}
+
+/// Says whether the identity is this machine's.
+fn this_machine(config: &Config) -> Finding {
+    match seal::look(config) {
+        Err(error) => Finding::Bad(error.to_string()),
+        Ok(Look::NotWatched) => {
+            Finding::Skipped("clones are not noticed: a container, or `[agent] clones`".to_owned())
+        }
+        Ok(Look::NotSealed) => Finding::Skipped("it is sealed at the first start".to_owned()),
+        Ok(Look::Unreadable(reason)) => {
+            Finding::Bad(format!("its seal cannot be read and is made anew at the next start: {reason}"))
+        }
+        Ok(Look::Sealed(judgement)) => match judgement.machine {
+            fingerprint::Machine::TheSame => {
+                Finding::Good(format!("it is the one that was sealed: {}", seal::names(&judgement.same)))
+            }
+            fingerprint::Machine::Another => Finding::Bad(format!(
+                "it is a clone, other {} than those that were sealed; restart the agent, which takes a new identity",
+                seal::names(&judgement.different)
+            )),
+        },
     }
 }
 
@@ -138,7 +174,7 @@ impl Walk<'_> {
     async fn credentials(&self, tell: &mut impl FnMut(&str, Finding)) {
         let name = &self.workspace.name;
         match &self.workspace.transport {
-            TransportSettings::LogAnalyticsAgent { workspace, domain } => {
+            TransportSettings::LogAnalyticsAgent { workspace, domain, .. } => {
                 let leg = format!("workspace {name}: certificate");
                 tell(&leg, self.certificate(workspace, domain).await);
             }
@@ -207,7 +243,7 @@ fn hosts(transport: &TransportSettings) -> Result<Vec<HostPort>, String> {
     let endpoints =
         |id: &str, domain: &str| WorkspaceEndpoints::new(id, domain).map_err(|error| error.to_string());
     Ok(match transport {
-        TransportSettings::LogAnalyticsAgent { workspace, domain } => {
+        TransportSettings::LogAnalyticsAgent { workspace, domain, .. } => {
             let endpoints = endpoints(workspace, domain)?;
             vec![endpoints.oms().clone(), endpoints.ods().clone()]
         }

@@ -3,11 +3,16 @@
 //! [`run`] starts everything, takes reloads, and stops in order: sources first, so that what they have goes to
 //! the queues, then the queues are sealed and synced, then the couriers end what is on its way.
 
+pub mod adopt;
 pub mod control;
 pub mod doctor;
+mod enrol;
 pub mod facts;
+pub mod generalize;
+pub mod inherited;
 mod metrics;
 mod operations;
+pub mod seal;
 mod sources;
 pub mod start;
 pub mod status;
@@ -27,9 +32,11 @@ use self::control::Desk;
 use self::operations::LastEnd;
 use self::operations::Operations;
 use self::operations::Told;
+use self::seal::Inheritance;
 use self::sources::Sources;
 use self::sources::WorkspaceNames;
 pub use self::start::StartError;
+use self::status::InheritedStatus;
 use self::status::Status;
 use self::tasks::Tasks;
 use self::workspaces::Workspaces;
@@ -41,6 +48,8 @@ use crate::counters::Counters;
 use crate::events::Event;
 use crate::events::say;
 use crate::spool::Queue;
+use crate::system;
+use crate::system::control::Listener;
 
 /// The version in every heartbeat and request.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -65,6 +74,10 @@ struct Shared {
     machine: Machine,
     agent_id: uuid::Uuid,
     started: Time,
+    /// What this start has found to be another machine's.
+    cloned: Option<Inheritance>,
+    /// All that lies here of other machines.
+    inherited: Vec<Inheritance>,
 }
 
 /// What one configuration runs.
@@ -84,6 +97,44 @@ pub async fn run(
 ) -> Result<(), StartError> {
     start::make_folders(&config)?;
     let _lock = start::lock(&config.state)?;
+    let (shared, last) = begin(&config, machine)?;
+    let listener = Listener::bind(&config.state)
+        .map_err(|error| StartError::of(&system::control::place(&config.state), error))?;
+    let state = config.state.clone();
+    let mut running = Running::start(config, &shared, last)?;
+    let view = Arc::new(Mutex::new(View::of(&running)));
+    let stop = CancellationToken::new();
+    let mut desk = Tasks::new();
+    desk.spawn("control socket", control::serve(listener, desk_of(&shared, &view), stop.clone()));
+    say(Event::Started, OWN_SOURCE, format_args!("agent-lite {VERSION} on {}", running.config.computer));
+    ready();
+    let end = loop {
+        let command = tokio::select! {
+            command = commands.recv() => command,
+            () = seal::becomes_another(&running.config) => break Err(StartError::BecameClone),
+        };
+        match command {
+            None | Some(Command::Stop) => break Ok(()),
+            Some(Command::Reload(config)) => {
+                running = running.reload(*config, &shared).await?;
+                if let Ok(mut view) = view.lock() {
+                    *view = View::of(&running);
+                }
+                ready();
+            }
+        }
+    };
+    say(Event::Stopping, OWN_SOURCE, "sources first, then the queues, then what is on its way");
+    running.stop().await;
+    stop.cancel();
+    desk.end(Duration::from_secs(1)).await;
+    start::note_end(&state);
+    end
+}
+
+/// Finds out whose the state folder is, and how its agent ended; whoever calls it holds the folder's lock.
+fn begin(config: &Config, machine: Machine) -> Result<(Shared, LastEnd), StartError> {
+    let cloned = seal::keep(config)?;
     let agent_id = start::agent_id(&config.state)?;
     let last = start::note_start(&config.state)?;
     let shared = Shared {
@@ -93,36 +144,12 @@ pub async fn run(
         machine,
         agent_id,
         started: Time::now(),
+        cloned,
+        inherited: inherited::list(&config.state),
     };
-    let listener = control::bind(&config.state)
-        .map_err(|error| StartError::of(&control::place(&config.state), error))?;
-    let state = config.state.clone();
-    let mut running = Running::start(config, &shared, last)?;
-    let view = Arc::new(Mutex::new(View::of(&running)));
-    let stop = CancellationToken::new();
-    let mut desk = Tasks::new();
-    desk.spawn("control socket", control::serve(listener, desk_of(&shared, &view), stop.clone()));
-    say(Event::Started, OWN_SOURCE, format_args!("agent-lite {VERSION} on {}", running.config.computer));
-    ready();
-    while let Some(command) = commands.recv().await {
-        match command {
-            Command::Stop => break,
-            Command::Reload(config) => {
-                running = running.reload(*config, &shared).await?;
-                if let Ok(mut view) = view.lock() {
-                    *view = View::of(&running);
-                }
-                ready();
-            }
-        }
-    }
-    say(Event::Stopping, OWN_SOURCE, "sources first, then the queues, then what is on its way");
-    running.stop().await;
-    stop.cancel();
-    desk.end(Duration::from_secs(1)).await;
-    let _ = std::fs::remove_file(control::place(&state));
-    start::note_end(&state);
-    Ok(())
+    let sum = |of: fn(&Inheritance) -> u64| shared.inherited.iter().map(of).sum();
+    shared.counters.inherited(sum(|one| one.records), sum(|one| one.bytes));
+    Ok((shared, last))
 }
 
 impl Running {
@@ -140,7 +167,9 @@ impl Running {
     async fn reload(mut self, config: Config, shared: &Shared) -> Result<Self, StartError> {
         let fixed = config.state != self.config.state
             || config.spool != self.config.spool
-            || config.computer != self.config.computer;
+            || config.computer != self.config.computer
+            || config.clones != self.config.clones
+            || config.host_root != self.config.host_root;
         if fixed {
             say(
                 Event::NotReloaded,
@@ -200,6 +229,9 @@ fn others(config: &Config, workspaces: &Workspaces, shared: &Shared, last: Optio
     let operations = Operations::new(inlet, shared.counters.clone(), shared.told.clone());
     if let Some(last) = last {
         operations.started(last);
+        if let Some(cloned) = &shared.cloned {
+            operations.cloned(seal::sentence(cloned, config));
+        }
     }
     let stop = others.stop_token();
     others.spawn("operations", operations.run(stop.clone()));
@@ -229,6 +261,7 @@ impl View {
 fn desk_of(shared: &Shared, view: &Arc<Mutex<View>>) -> Desk {
     let (counters, started) = (shared.counters.clone(), shared.started);
     let (of_status, of_queues) = (Arc::clone(view), Arc::clone(view));
+    let inherited: Vec<InheritedStatus> = shared.inherited.iter().map(InheritedStatus::of).collect();
     Desk {
         status: Arc::new(move || {
             let view = of_status.lock().expect("no panic under the lock");
@@ -239,6 +272,7 @@ fn desk_of(shared: &Shared, view: &Arc<Mutex<View>>) -> Desk {
                 gateway: view.workspaces.gateway(),
                 workspaces: view.workspaces.status(&counters),
                 sources: sources::status(&view.config, &counters),
+                inherited: inherited.clone(),
             }
         }),
         queues: Arc::new(move || of_queues.lock().expect("no panic under the lock").workspaces.queues()),

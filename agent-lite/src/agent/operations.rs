@@ -66,6 +66,11 @@ impl Operations {
         self.write(&[Row { category: "Agent", status, key: "started", detail: detail.to_owned() }]);
     }
 
+    /// Tells that this machine is a clone.
+    pub(super) fn cloned(&self, detail: String) {
+        self.write(&[Row { category: "Agent", status: "Warning", key: "cloned", detail }]);
+    }
+
     /// Tells the losses since the last call.
     fn tell(&self) {
         let mut rows = Vec::new();

@@ -5,8 +5,6 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -18,9 +16,11 @@ use crate::config::settings::TransportSettings;
 use crate::config::settings::Workspace;
 use crate::counters::Counters;
 use crate::spool::SpoolError;
+use crate::system;
 use crate::transport::WorkspaceEndpoints;
 use crate::transport::WorkspaceKey;
 use crate::upload::gateways::Gateways;
+use crate::upload::identity::IdentityError;
 use crate::upload::identity::IdentityFolder;
 use crate::upload::roots::Roots;
 use crate::upload::token::Token;
@@ -39,6 +39,12 @@ pub enum StartError {
     /// A queue cannot be opened.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// A file of the identity cannot be read or written.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The agent does not go on: the machine it runs on is a copy of the one it was started on.
+    #[error("this machine has become a clone while the agent ran; its next start takes a new identity")]
+    BecameClone,
     /// The configuration names something that cannot be used.
     #[error("{0}")]
     Config(String),
@@ -53,8 +59,7 @@ impl StartError {
 /// Makes the folders, for their owner only.
 pub fn make_folders(config: &Config) -> Result<(), StartError> {
     for folder in [&config.state, &config.spool.folder] {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| StartError::of(folder, error))?;
+        system::make_folder(folder).map_err(|error| StartError::of(folder, error))?;
     }
     Ok(())
 }
@@ -62,8 +67,9 @@ pub fn make_folders(config: &Config) -> Result<(), StartError> {
 /// Takes the state folder for this process, as long as the file lives, before anything in it is touched.
 pub(super) fn lock(state: &Path) -> Result<File, StartError> {
     let path = state.join("lock");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = file.map_err(|error| StartError::of(&path, error))?;
+    let mut options = OpenOptions::new();
+    let options = system::private(options.write(true).create(true).truncate(false));
+    let file = options.open(&path).map_err(|error| StartError::of(&path, error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StartError::Config(format!(
@@ -150,7 +156,7 @@ pub(super) fn obstacles(config: &Config) -> Vec<String> {
 
 fn obstacle(transport: &TransportSettings, gateways: &Gateways, roots: &Roots) -> Option<String> {
     match transport {
-        TransportSettings::LogAnalyticsAgent { workspace: id, domain } => {
+        TransportSettings::LogAnalyticsAgent { workspace: id, domain, .. } => {
             WorkspaceEndpoints::new(id, domain).err().map(|error| error.to_string())
         }
         TransportSettings::DataCollector { workspace: id, domain, key } => {
@@ -163,8 +169,19 @@ fn obstacle(transport: &TransportSettings, gateways: &Gateways, roots: &Roots) -
     }
 }
 
+/// Returns the ID of a workspace into which nobody but an operator can bring this agent.
+pub(super) fn must_be_onboarded(workspace: &Workspace) -> Option<&str> {
+    match &workspace.transport {
+        TransportSettings::LogAnalyticsAgent { workspace, key_file: None, .. } => Some(workspace),
+        _ => None,
+    }
+}
+
 fn not_onboarded(transport: &TransportSettings, config: &Config) -> Option<String> {
-    let TransportSettings::LogAnalyticsAgent { workspace: id, .. } = transport else { return None };
+    let TransportSettings::LogAnalyticsAgent { workspace: id, key_file, .. } = transport else { return None };
+    if key_file.as_ref().is_some_and(|file| file.is_file()) {
+        return None;
+    }
     match IdentityFolder::new(&config.state, id).load() {
         Ok(Some(_)) => None,
         Ok(None) => Some(format!("this agent is not onboarded: agent-lite onboard -w {id} -k KEY_FILE")),

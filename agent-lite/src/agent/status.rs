@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::inherited;
+use super::seal::Inheritance;
+
 /// The whole answer to `agent-lite status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -20,6 +23,9 @@ pub struct Status {
     pub workspaces: Vec<WorkspaceStatus>,
     /// Where they come from.
     pub sources: Vec<SourceStatus>,
+    /// What a clone does not send: the queues of the machine it was made of.
+    #[serde(default)]
+    pub inherited: Vec<InheritedStatus>,
 }
 
 /// One workspace.
@@ -56,6 +62,36 @@ pub struct SourceStatus {
     pub collected: u64,
     /// Losses by kind since the start.
     pub losses: BTreeMap<String, u64>,
+    /// How far a long import is, and what is in the way.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// What lies here of another machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InheritedStatus {
+    /// When it was found, RFC 3339.
+    pub found: String,
+    /// The GUID of that machine's agent.
+    pub agent_id: Option<String>,
+    /// Its records.
+    pub records: u64,
+    /// Their bytes on the disk.
+    pub bytes: u64,
+    /// Where they are.
+    pub folder: String,
+}
+
+impl InheritedStatus {
+    pub(super) fn of(one: &Inheritance) -> Self {
+        Self {
+            found: one.found.clone(),
+            agent_id: one.agent_id.clone(),
+            records: one.records,
+            bytes: one.bytes,
+            folder: inherited::of_spool(one).display().to_string(),
+        }
+    }
 }
 
 impl Status {
@@ -90,6 +126,7 @@ mod tests {
             gateway: String::new(),
             workspaces: vec![workspace(None)],
             sources: Vec::new(),
+            inherited: Vec::new(),
         };
         assert!(status.well());
         status.workspaces.push(workspace(Some("407")));

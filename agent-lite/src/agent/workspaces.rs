@@ -1,7 +1,6 @@
 //! The workspaces: a queue, a courier and, where it is onboarded, an identity each.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::SystemTime;
@@ -12,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::StartError;
 use super::control::rfc3339;
+use super::enrol::ByKey;
 use super::facts;
 use super::pause;
 use super::status::WorkspaceStatus;
@@ -36,6 +36,7 @@ use crate::upload::gateways::Gateways;
 use crate::upload::https::Channels;
 use crate::upload::identity::Identity;
 use crate::upload::identity::IdentityFolder;
+use crate::upload::identity::Stored;
 use crate::upload::roots::Roots;
 use crate::upload::token::Token;
 use crate::upload::topology::Topology;
@@ -74,12 +75,12 @@ pub(super) struct View {
 
 /// What every courier is made of.
 #[derive(Clone)]
-struct Kit {
-    gateways: Gateways,
-    roots: Roots,
-    agent: Agent,
-    state: std::path::PathBuf,
-    shared: Shared,
+pub(super) struct Kit {
+    pub(super) gateways: Gateways,
+    pub(super) roots: Roots,
+    pub(super) agent: Agent,
+    pub(super) state: std::path::PathBuf,
+    pub(super) shared: Shared,
 }
 
 impl Workspaces {
@@ -151,9 +152,10 @@ impl Workspaces {
         let stop = self.couriers.stop_token();
         let make = Maker { one: one.clone(), tally, kit: kit.clone(), stop };
         match &workspace.transport {
-            TransportSettings::LogAnalyticsAgent { workspace: id, domain } => {
+            TransportSettings::LogAnalyticsAgent { workspace: id, domain, key_file } => {
                 let endpoints = endpoints(id, domain)?;
-                self.couriers.spawn(&workspace.name, make.onboarded(endpoints));
+                let by_key = key_file.clone().map(|file| ByKey::new(file, domain.clone()));
+                self.couriers.spawn(&workspace.name, make.onboarded(endpoints, by_key));
             }
             TransportSettings::DataCollector { workspace: id, domain, key } => {
                 let key = key_of(key).map_err(wrong)?;
@@ -232,8 +234,8 @@ impl Maker {
     }
 
     /// Waits until the agent is onboarded, then runs the courier and the topology beside it.
-    async fn onboarded(self, endpoints: WorkspaceEndpoints) {
-        let Some(stored) = self.identity(&self.kit.state, endpoints.id()).await else { return };
+    async fn onboarded(self, endpoints: WorkspaceEndpoints, by_key: Option<ByKey>) {
+        let Some(stored) = self.identity(endpoints.id(), by_key).await else { return };
         let agent = Agent { agent_id: stored.identity.agent_id, ..self.kit.agent.clone() };
         let parts = TopologyParts {
             name: self.one.name.as_str().into(),
@@ -251,14 +253,25 @@ impl Maker {
         );
     }
 
-    async fn identity(&self, state: &Path, workspace: &str) -> Option<crate::upload::identity::Stored> {
+    /// Waits for an identity, and asks for one where the key is at hand.
+    async fn identity(&self, workspace: &str, mut by_key: Option<ByKey>) -> Option<Stored> {
         loop {
-            let trouble = match IdentityFolder::new(state, workspace).load() {
-                Ok(Some(stored)) => return Some(stored),
-                Ok(None) => {
+            let trouble = match (IdentityFolder::new(&self.kit.state, workspace).load(), &mut by_key) {
+                (Ok(Some(stored)), _) => return Some(stored),
+                (Ok(None), Some(by_key)) => {
+                    match self
+                        .stop
+                        .run_until_cancelled(by_key.onboard(workspace, &self.one.name, &self.kit))
+                        .await?
+                    {
+                        None => continue,
+                        Some(trouble) => trouble,
+                    }
+                }
+                (Ok(None), None) => {
                     format!("this agent is not onboarded: agent-lite onboard -w {workspace} -k KEY_FILE")
                 }
-                Err(error) => error.to_string(),
+                (Err(error), _) => error.to_string(),
             };
             if self.one.report.trouble(&trouble) {
                 crate::events::say(crate::events::Event::UploadFailed, &self.one.name, &trouble);

@@ -1,16 +1,40 @@
-//! Where the agent's own log goes: standard error, one line an event, as text or JSON.
+//! Where the agent's own log goes: one line an event, as text or JSON, to standard error, or where there is none to a
+//! file.
+
+#[cfg(any(windows, test))]
+mod rolling;
 
 use std::io::IsTerminal;
+#[cfg(windows)]
+use std::path::Path;
+#[cfg(windows)]
+use std::sync::Mutex;
 
 use agent_lite::config::settings::LogFormat;
 use agent_lite::config::settings::LogLevel;
 use agent_lite::config::settings::LogSettings;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Sends all events of this process to standard error. Called once, first thing.
 pub(super) fn start(settings: LogSettings) {
+    start_with(settings, std::io::stderr, std::io::stderr().is_terminal());
+}
+
+/// Sends all events of this process to a file, which is begun anew when it is large.
+#[cfg(windows)]
+pub(super) fn start_in(file: &Path, settings: LogSettings) -> std::io::Result<()> {
+    let file = rolling::RollingFile::open(file)?;
+    start_with(settings, Mutex::new(file), false);
+    Ok(())
+}
+
+fn start_with<W>(settings: LogSettings, writer: W, in_colour: bool)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let level = match settings.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -20,9 +44,9 @@ pub(super) fn start(settings: LogSettings) {
         .with_target("agent_lite", level)
         .with_default(LevelFilter::ERROR);
     let lines = tracing_subscriber::registry().with(others);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_target(false);
     match settings.format {
         LogFormat::Json => lines.with(layer.json().flatten_event(true).with_current_span(false)).init(),
-        LogFormat::Text => lines.with(layer.with_ansi(std::io::stderr().is_terminal())).init(),
+        LogFormat::Text => lines.with(layer.with_ansi(in_colour)).init(),
     }
 }

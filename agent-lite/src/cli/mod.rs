@@ -3,9 +3,16 @@
 mod check;
 mod doctor;
 mod drain;
+mod generalize;
+mod import_omsagent;
+mod inherited;
 mod log;
 mod onboard;
+#[cfg(windows)]
+mod protect;
 mod run;
+#[cfg(windows)]
+mod service;
 mod socket;
 mod status;
 mod tail;
@@ -14,9 +21,11 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agent_lite::agent::generalize::Waiting;
 use agent_lite::collect::machine::Machine;
 use agent_lite::config;
 use agent_lite::config::settings::Config;
+use agent_lite::system;
 use clap::Parser;
 use clap::Subcommand;
 
@@ -29,7 +38,7 @@ const EX_CONFIG: u8 = 78;
 #[command(name = "agent-lite", version)]
 struct Arguments {
     /// Configuration file
-    #[arg(long, short, global = true, value_name = "FILE", default_value = config::USUAL_PLACE)]
+    #[arg(long, short, global = true, value_name = "FILE", default_value_os_t = system::usual_place())]
     config: PathBuf,
     #[command(subcommand)]
     command: Option<Command>,
@@ -73,6 +82,31 @@ enum Command {
         #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
         within: std::time::Duration,
     },
+    /// Remove who the agent is, what it has read and its empty queues, before an image of the machine is taken
+    Generalize {
+        /// Remove records that wait, too
+        #[arg(long)]
+        discard_queue: bool,
+    },
+    /// Make a configuration of an existing omsagent's: workspaces, proxy, syslog, text logs and counters
+    ImportOmsagent(Box<import_omsagent::Arguments>),
+    /// Show what a clone does not send of the machine it was made of, take it back or remove it
+    Inherited {
+        #[command(subcommand)]
+        what: Option<inherited::What>,
+    },
+    /// Seal a `key_file`, `secret_file` or `key` for this machine (DPAPI)
+    #[cfg(windows)]
+    Protect {
+        /// The file
+        file: PathBuf,
+    },
+    /// Install, remove, start or stop the service of Windows
+    #[cfg(windows)]
+    Service {
+        #[command(subcommand)]
+        what: service::What,
+    },
 }
 
 /// Reads the arguments and runs the command.
@@ -91,13 +125,25 @@ pub(crate) fn main() -> ExitCode {
         Command::Tail { json, source, count } => {
             with_config(&file, |config, _| tail::tail(&config, json, source.as_deref(), count))
         }
+        Command::Generalize { discard_queue } => {
+            let waiting = if discard_queue { Waiting::Discard } else { Waiting::Refuse };
+            with_config(&file, |config, _| generalize::generalize(&file, &config, waiting))
+        }
+        Command::ImportOmsagent(what) => exit_code(import_omsagent::import(&what, &Machine::ask().hostname)),
+        Command::Inherited { what } => {
+            with_config(&file, |config, _| inherited::inherited(&config, what.as_ref()))
+        }
         Command::Drain { within } => with_config(&file, |config, _| drain::drain(&config, within)),
+        #[cfg(windows)]
+        Command::Protect { file } => exit_code(protect::protect(&file)),
+        #[cfg(windows)]
+        Command::Service { what } => exit_code(service::service(&file, what)),
     }
 }
 
 fn with_config(file: &Path, command: impl FnOnce(Config, Machine) -> anyhow::Result<ExitCode>) -> ExitCode {
     let machine = Machine::ask();
-    let named = (file != Path::new(config::USUAL_PLACE)).then_some(file);
+    let named = (file != system::usual_place()).then_some(file);
     match config::load(named, &machine.hostname) {
         Err(problems) => {
             eprintln!("{problems}");

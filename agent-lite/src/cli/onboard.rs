@@ -1,6 +1,6 @@
 //! `agent-lite onboard`: makes this agent known to a workspace and writes the configuration.
 
-mod files;
+pub(super) mod files;
 
 use std::io::Read;
 use std::path::Path;
@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agent_lite::agent::facts;
+use agent_lite::agent::seal;
+use agent_lite::agent::seal::Look;
 use agent_lite::agent::start;
 use agent_lite::collect::machine::Machine;
 use agent_lite::config;
@@ -16,6 +18,8 @@ use agent_lite::config::edit::Changes;
 use agent_lite::config::edit::edited;
 use agent_lite::config::settings::Config;
 use agent_lite::counters::Counters;
+use agent_lite::parse::fingerprint;
+use agent_lite::system;
 use agent_lite::upload::gateways::Gateways;
 use agent_lite::upload::onboarding;
 use agent_lite::upload::onboarding::Known;
@@ -161,7 +165,7 @@ fn try_onboard(file: &Path, what: &Arguments) -> Result<(), Failure> {
     if let Some(warning) = onboarded.warning {
         eprintln!("agent-lite: {warning}");
     }
-    println!("{}: written; start agent-lite, or reload it with SIGHUP", file.display());
+    println!("{}: written; start agent-lite, or {}", file.display(), system::HOW_TO_RELOAD);
     Ok(())
 }
 
@@ -169,6 +173,10 @@ fn request(config: &Config, machine: &Machine, plan: &Plan) -> Result<Onboarded,
     let gateways = told(4, Gateways::new(&config.gateway, Counters::new()))?;
     let roots = told(8, Roots::load(config.azure_ca.as_deref()))?;
     told(INTERNAL, start::make_folders(config))?;
+    let is_clone = matches!(told(INTERNAL, seal::look(config))?, Look::Sealed(judgement) if judgement.machine == fingerprint::Machine::Another);
+    if is_clone {
+        leave_inheritance(config)?;
+    }
     let agent = facts::agent(machine, &config.computer, uuid::Uuid::nil());
     let facts = facts::machine(machine, agent);
     let onboarding = Onboarding {
@@ -182,9 +190,24 @@ fn request(config: &Config, machine: &Machine, plan: &Plan) -> Result<Onboarded,
         limit: LIMIT,
     };
     let runtime = coded(INTERNAL, runtime().context("cannot start"))?;
-    runtime
+    let onboarded = runtime
         .block_on(onboarding::onboard(&onboarding))
-        .map_err(|error| Failure { code: error.exit_code(), error: anyhow!("{error}") })
+        .map_err(|error| Failure { code: error.exit_code(), error: anyhow!("{error}") })?;
+    // The first onboarding seals the machine; a failed one has touched nothing.
+    told(INTERNAL, seal::before_onboarding(config))?;
+    Ok(onboarded)
+}
+
+/// A clone must not be known again by the GUID of the machine it was made of.
+fn leave_inheritance(config: &Config) -> Result<(), Failure> {
+    if let Some(found) = told(INTERNAL, seal::before_onboarding(config))? {
+        eprintln!(
+            "agent-lite: this machine is a clone of agent {}; its {} records are not sent: `agent-lite inherited`",
+            found.agent_id.as_deref().unwrap_or("?"),
+            found.records
+        );
+    }
+    Ok(())
 }
 
 /// Takes what an error says, without its causes: our own messages have them already.

@@ -3,11 +3,11 @@
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use agent_lite::agent::control;
 use agent_lite::config::settings::Config;
+use agent_lite::system::control;
+use agent_lite::system::control::Call;
 use anyhow::Context;
 use serde::de::DeserializeOwned;
 
@@ -15,18 +15,17 @@ use serde::de::DeserializeOwned;
 const LONGEST_LINE: u64 = 2 * 1024 * 1024;
 
 /// A conversation with the agent.
-pub(super) struct Conversation(BufReader<UnixStream>);
+pub(super) struct Conversation(BufReader<Call>);
 
 impl Conversation {
     /// Calls the agent of this configuration and says one word. `patience` bounds each wait for a line.
     pub(super) fn begin(config: &Config, word: &str, patience: Option<Duration>) -> anyhow::Result<Self> {
         let place = control::place(&config.state);
-        let mut stream = UnixStream::connect(&place).with_context(|| {
+        let mut call = Call::begin(&config.state, patience).with_context(|| {
             format!("no agent answers at {}; does it run, and may you read its state?", place.display())
         })?;
-        stream.set_read_timeout(patience)?;
-        writeln!(stream, "{word}")?;
-        Ok(Self(BufReader::new(stream)))
+        call.write_all(format!("{word}\n").as_bytes())?;
+        Ok(Self(BufReader::new(call)))
     }
 
     /// Returns the next line, or none at the end.

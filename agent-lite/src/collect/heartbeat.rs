@@ -13,6 +13,7 @@ use crate::record::Column;
 use crate::record::Frames;
 use crate::record::Table;
 use crate::record::Timestamp;
+use crate::system;
 
 /// By how much of its interval a heartbeat comes earlier at most, so that agents do not beat together.
 const JITTER: f64 = 0.1;
@@ -42,7 +43,7 @@ async fn beat(every: Duration, facts: &Machine, inlet: &Inlet) {
 fn write(frames: &mut Frames, time: Timestamp, facts: &Machine, addresses: &[String]) {
     frames
         .begin(time)
-        .text(Column::OsType, "Linux")
+        .text(Column::OsType, system::NAME)
         .text(Column::OsName, &facts.release.name)
         .text_if(Column::OsMajorVersion, facts.release.major())
         .text_if(Column::OsMinorVersion, facts.release.minor())

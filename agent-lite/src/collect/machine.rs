@@ -1,6 +1,9 @@
 //! Facts about the machine the agent runs on.
 
-use std::fs;
+#[cfg_attr(unix, path = "machine/linux.rs")]
+#[cfg_attr(windows, path = "machine/windows.rs")]
+mod asked;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -14,8 +17,6 @@ use crate::record::Timestamp;
 pub const NO_UUID: &str = "00000000-0000-0000-0000-000000000000";
 /// Most private addresses that are told.
 const MOST_ADDRESSES: usize = 64;
-/// Most bytes of a file of facts.
-const LARGEST_FILE: u64 = 64 * 1024;
 
 /// What stays the same as long as the agent runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,21 +36,7 @@ pub struct Machine {
 impl Machine {
     /// Asks the machine.
     pub fn ask() -> Self {
-        Self::below(Path::new("/"))
-    }
-
-    fn below(root: &Path) -> Self {
-        let read = |path: &str| text(&root.join(path));
-        let release = read("etc/os-release").or_else(|| read("usr/lib/os-release")).unwrap_or_default();
-        let uuid = read("sys/class/dmi/id/product_uuid").and_then(|text| text.trim().parse().ok());
-        let hostname = read("proc/sys/kernel/hostname").unwrap_or_default();
-        Self {
-            hostname: Some(hostname.trim()).filter(|name| !name.is_empty()).unwrap_or("localhost").to_owned(),
-            release: Release::read(&release),
-            architecture: std::env::consts::ARCH,
-            uuid: uuid.map_or(NO_UUID.to_owned(), |uuid: uuid::Uuid| uuid.hyphenated().to_string()),
-            container: is_container(root),
-        }
+        asked::ask()
     }
 }
 
@@ -78,11 +65,12 @@ pub fn part_of(whole: Duration) -> Duration {
     whole.mul_f64(f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX))
 }
 
-/// Looks for what Docker, Podman and systemd leave in their containers.
-fn is_container(root: &Path) -> bool {
-    ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"]
-        .iter()
-        .any(|mark| root.join(mark.trim_start_matches('/')).exists())
+/// Looks for what Docker, Podman, systemd and Kubernetes leave in their containers.
+pub fn is_container(root: &Path) -> bool {
+    let marks =
+        ["/.dockerenv", "/run/.containerenv", "/run/systemd/container", "/var/run/secrets/kubernetes.io"];
+    let is_pod = root.parent().is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    is_pod || marks.iter().any(|mark| root.join(mark.trim_start_matches('/')).exists())
 }
 
 fn is_private(ip: IpAddr) -> bool {
@@ -92,45 +80,9 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Reads a small file; none if it is large, unreadable or no text.
-fn text(path: &Path) -> Option<String> {
-    use std::io::Read;
-    let mut text = String::new();
-    fs::File::open(path).ok()?.take(LARGEST_FILE).read_to_string(&mut text).ok()?;
-    Some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_machine_says_what_its_files_say() {
-        let root = tempfile::tempdir().unwrap();
-        let files = [
-            ("usr/lib/os-release", "ID=debian\nNAME=Debian\nVERSION_ID=12.5\n"),
-            ("sys/class/dmi/id/product_uuid", "4C4C4544-0042-3510-8054-B4C04F4D3532\n"),
-            ("proc/sys/kernel/hostname", "edge7\n"),
-            ("run/.containerenv", ""),
-        ];
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        let machine = Machine::below(root.path());
-        assert_eq!((machine.hostname.as_str(), machine.release.minor()), ("edge7", Some("5")));
-        assert_eq!(machine.uuid, "4c4c4544-0042-3510-8054-b4c04f4d3532");
-        assert!(machine.container);
-    }
-
-    #[test]
-    fn a_machine_that_says_nothing_is_a_linux_without_a_uuid() {
-        let root = tempfile::tempdir().unwrap();
-        let machine = Machine::below(root.path());
-        assert_eq!((machine.hostname.as_str(), machine.release.name.as_str()), ("localhost", "Linux"));
-        assert_eq!((machine.uuid.as_str(), machine.container), (NO_UUID, false));
-    }
 
     #[test]
     fn only_addresses_of_private_networks_are_private() {

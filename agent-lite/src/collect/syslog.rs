@@ -5,9 +5,12 @@
 //! buffers (`datagrams`, `streams`), so memory does not grow with sockets or connections.
 
 mod bind;
+#[cfg_attr(windows, path = "syslog/datagrams/windows.rs")]
 mod datagrams;
+#[cfg(unix)]
 mod drops;
 mod intake;
+#[cfg_attr(windows, allow(dead_code, reason = "the paces of datagrams are Linux's"))]
 mod pacer;
 mod streams;
 
@@ -151,7 +154,7 @@ impl Source {
                 self.serve_tcp(listener).await.map_err(broken)
             }
             Address::Unix(path) => {
-                let socket = bind::unix(path).map_err(broken)?;
+                let socket = bind::local::unix(path).map_err(broken)?;
                 self.tell(Bound::Unix(path.clone()), format_args!("unix {}", path.display()));
                 *pause = FIRST_PAUSE;
                 self.datagrams.serve_unix(socket.socket(), &self.stop).await.map_err(broken)

@@ -11,12 +11,15 @@ use common::document::values::Span;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::settings::Clones;
 use super::settings::Encoding;
 use super::settings::LogFormat;
 use super::settings::LogLevel;
 use super::settings::ReadFrom;
+use super::values::CodePage;
 use super::values::Facility;
 use super::values::Proxy;
+use super::values::Query;
 use super::values::RecordForm;
 use super::values::Severity;
 use super::values::Size;
@@ -79,6 +82,8 @@ pub(super) struct Azure {
 pub(super) struct Agent {
     pub(super) computer: Option<Spanned<String>>,
     pub(super) state: Option<PathBuf>,
+    pub(super) clones: Option<Clones>,
+    pub(super) host_root: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -176,7 +181,10 @@ pub(super) enum TransportName {
 pub(super) struct Sources {
     pub(super) syslog: BTreeMap<String, Spanned<Syslog>>,
     pub(super) files: BTreeMap<String, Spanned<Files>>,
+    pub(super) iis: BTreeMap<String, Spanned<Iis>>,
     pub(super) performance: BTreeMap<String, Spanned<Performance>>,
+    pub(super) evtx: BTreeMap<String, Spanned<Evtx>>,
+    pub(super) windows_events: BTreeMap<String, Spanned<WindowsEvents>>,
     pub(super) heartbeat: BTreeMap<String, Spanned<Heartbeat>>,
 }
 
@@ -233,6 +241,65 @@ impl Default for Files {
             look: seconds(10),
             flush_after: seconds(5),
         }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Iis {
+    pub(super) workspaces: Vec<Spanned<String>>,
+    pub(super) directories: Vec<Spanned<String>>,
+    pub(super) paths: Vec<Spanned<String>>,
+    pub(super) encoding: Parsed<CodePage>,
+    pub(super) from: ReadFrom,
+    pub(super) look: Duration,
+}
+
+impl Default for Iis {
+    fn default() -> Self {
+        Self {
+            workspaces: Vec::new(),
+            directories: Vec::new(),
+            paths: Vec::new(),
+            encoding: Parsed(CodePage(encoding_rs::UTF_8)),
+            from: ReadFrom::End,
+            look: seconds(10),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Evtx {
+    pub(super) workspaces: Vec<Spanned<String>>,
+    pub(super) paths: Vec<Spanned<String>>,
+    pub(super) look: Duration,
+    pub(super) largest: Parsed<Size>,
+}
+
+impl Default for Evtx {
+    fn default() -> Self {
+        Self {
+            workspaces: Vec::new(),
+            paths: Vec::new(),
+            look: seconds(10),
+            // What Windows lets an event log grow to (wevtutil, maxsize).
+            largest: Parsed(Size(ByteSize::gib(4).as_u64())),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WindowsEvents {
+    pub(super) workspaces: Vec<Spanned<String>>,
+    pub(super) queries: Vec<Spanned<Parsed<Query>>>,
+    pub(super) from: ReadFrom,
+}
+
+impl Default for WindowsEvents {
+    fn default() -> Self {
+        Self { workspaces: Vec::new(), queries: Vec::new(), from: ReadFrom::End }
     }
 }
 

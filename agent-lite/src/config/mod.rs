@@ -28,17 +28,15 @@ use self::settings::SpoolSettings;
 pub use self::values::FACILITIES;
 pub use self::values::GATEWAY_PORT;
 pub use self::values::SEVERITIES;
+use crate::system;
 
-/// Where the configuration is looked for when none is named.
-pub const USUAL_PLACE: &str = "/etc/agent-lite/agent.toml";
-/// Where the agent keeps what it must not forget, unless the configuration says otherwise.
-pub const USUAL_STATE: &str = "/var/lib/agent-lite";
 /// Smallest and largest segment of a queue, in bytes: 64 KiB to 4 MiB.
 pub const SEGMENT: std::ops::RangeInclusive<u64> = 64 * 1024..=4 * 1024 * 1024;
 
 /// Loads a configuration: the named file, else the one in its usual place. `host` is this machine's own name.
 pub fn load(named: Option<&Path>, host: &str) -> Result<Config, Problems> {
-    let file = named.unwrap_or(Path::new(USUAL_PLACE));
+    let usual = system::usual_place();
+    let file = named.unwrap_or(&usual);
     let text = read_file(file).map_err(|mut problem| {
         if named.is_none() {
             problem.text.push_str("; `agent-lite onboard` writes it");
@@ -52,7 +50,7 @@ pub fn load(named: Option<&Path>, host: &str) -> Result<Config, Problems> {
 pub fn parse(source: Source<'_>, host: &str) -> Result<Config, Problems> {
     let (written, mut problems) = decode::<file::File>(source);
     let folder = source.file.parent().unwrap_or(Path::new(""));
-    let state = folder.join(written.agent.state.as_deref().unwrap_or(Path::new(USUAL_STATE)));
+    let state = folder.join(written.agent.state.unwrap_or_else(system::usual_state));
     let gateway = gateway::read(written.gateway, source, folder, &mut problems);
     let workspaces = workspaces::read(written.workspace, source, folder, &mut problems);
     let sources = sources::read(written.source, &workspaces, source, folder, &mut problems);
@@ -68,6 +66,8 @@ pub fn parse(source: Source<'_>, host: &str) -> Result<Config, Problems> {
         azure_ca: written.azure.ca.map(|ca| folder.join(ca)),
         computer,
         state,
+        clones: written.agent.clones,
+        host_root: folder.join(written.agent.host_root.as_deref().unwrap_or(Path::new("/"))),
         spool,
         workspaces,
         sources,
@@ -135,9 +135,13 @@ fn secret(
 ) -> common::secret::Secret {
     let path = folder.join(file.get_ref());
     let text = match read_file(&path) {
+        Ok(text) => system::unsealed(text).map_err(|error| format!("{}: {error}", path.display())),
+        Err(problem) => Err(problem.to_string()),
+    };
+    let text = match text {
         Ok(text) => text,
         Err(problem) => {
-            problems.push(source.problem(file.span(), problem.to_string()));
+            problems.push(source.problem(file.span(), problem));
             return common::secret::Secret::new(String::new());
         }
     };

@@ -24,6 +24,10 @@ pub struct Config {
     pub computer: String,
     /// The folder of identities, positions and the control socket.
     pub state: PathBuf,
+    /// Whether a clone is noticed; where nothing is said, it is, but not in a container.
+    pub clones: Option<Clones>,
+    /// Where this machine's root is seen, for its parts.
+    pub host_root: PathBuf,
     /// The queues.
     pub spool: SpoolSettings,
     /// Where records go, at least one.
@@ -34,6 +38,16 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// How the agent's own log is written.
     pub log: LogSettings,
+}
+
+/// What an agent does on a machine that is not the one it was sealed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clones {
+    /// It takes a new identity and sets aside what it inherited.
+    Notice,
+    /// It goes on: the state folder belongs to whoever was given it.
+    Ignore,
 }
 
 /// The gateways.
@@ -115,6 +129,8 @@ pub enum TransportSettings {
         workspace: String,
         /// `opinsights.azure.com` and its like.
         domain: String,
+        /// A file with the workspace's key, for an agent that onboards itself. It is read only then.
+        key_file: Option<PathBuf>,
     },
     /// The HTTP Data Collector API.
     DataCollector {
@@ -199,6 +215,12 @@ pub enum SourceKind {
     Performance(PerformanceSettings),
     /// Custom text logs.
     Files(FilesSettings),
+    /// Files of Windows' event logs.
+    Evtx(EvtxSettings),
+    /// Channels of this Windows' event log.
+    WindowsEvents(WindowsEventsSettings),
+    /// Logs of IIS: files, too.
+    Iis(FilesSettings),
     /// A row a minute.
     Heartbeat(HeartbeatSettings),
 }
@@ -268,6 +290,8 @@ pub enum RecordStart {
     NewLine,
     /// A line that begins with a time of this form; other lines belong to the record before.
     Time(TimeForm),
+    /// Every line of a W3C log, with a column for each field.
+    W3cLine,
 }
 
 /// The eight forms of time of Azure Monitor's custom text logs.
@@ -303,6 +327,9 @@ pub enum Encoding {
     /// UTF-16, big end first.
     #[serde(rename = "utf-16be")]
     Utf16Be,
+    /// An ANSI code page; of IIS logs only.
+    #[serde(skip)]
+    CodePage(&'static encoding_rs::Encoding),
 }
 
 /// Where a file is read from when it is first seen.
@@ -313,6 +340,35 @@ pub enum ReadFrom {
     Beginning,
     /// From its end: only files that are there when the source is new; later ones are read whole.
     End,
+}
+
+/// Files of Windows' event logs, carried over from machines without an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvtxSettings {
+    /// Paths with `*`, `?`, `**` and `[…]`.
+    pub paths: Vec<String>,
+    /// How often folders are looked at for new files.
+    pub look: Duration,
+    /// Most bytes of a file that is read.
+    pub largest: u64,
+}
+
+/// Channels of this Windows' event log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowsEventsSettings {
+    /// The channels, each with the events that are taken.
+    pub queries: Vec<ChannelQuery>,
+    /// Where a channel that was never read begins.
+    pub from: ReadFrom,
+}
+
+/// A channel and which of its events are taken, written `System!*[System[Level<=3]]` as in data collection rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelQuery {
+    /// The channel's name.
+    pub channel: String,
+    /// XPath as the event log has it; `*` takes all.
+    pub query: String,
 }
 
 /// The agent's sign of life.

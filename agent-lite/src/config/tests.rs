@@ -28,7 +28,9 @@ fn a_gateway_and_a_workspace_are_enough_and_the_usual_sources_are_added() {
     assert_eq!((config.computer.as_str(), config.workspaces.len()), ("host", 1));
     let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     assert_eq!(names, ["syslog.local", "performance.default", "heartbeat.default"]);
-    let TransportSettings::LogAnalyticsAgent { workspace, domain } = &config.workspaces[0].transport else {
+    let TransportSettings::LogAnalyticsAgent { workspace, domain, key_file: None } =
+        &config.workspaces[0].transport
+    else {
         panic!("{config:?}")
     };
     assert_eq!(workspace, "aaaaaaaa-0000-0000-0000-000000000001");
@@ -91,6 +93,7 @@ fn every_problem_is_reported_with_its_place() {
     let text = "[gateway]\nproxies = [\"gw\"]\n[workspace.a]\ntransport = \"log-analytics-agent\"\nid = \"x\"\ncap = \"5\"\n\
                 [workspace.b]\ntransport = \"logs-ingestion\"\n[workspace.c]\n[metrics]\naddress = \"0.0.0.0:1\"\n\
                 [source.syslog.s]\nseverity = \"loud\"\n[source.files.f]\npaths = [\"log\"]\nworkspaces = [\"none\"]\n\
+                [source.iis.i]\n[source.iis.j]\ndirectories = [\"logs\"]\nencoding = \"utf-16le\"\n\
                 [source.performance.p]\ncounters = [{ object = \"Processr\", every = \"1s\" }]\n";
     let problems = read(text).unwrap_err();
     for part in [
@@ -104,6 +107,8 @@ fn every_problem_is_reported_with_its_place() {
         "a syslog source needs `udp`",
         "`log`: must begin with `/`",
         "needs `table`",
+        "`logs`: must begin with `/`",
+        "`utf-16le`: write `utf-8`, or the server's ANSI code page",
         "no performance object",
     ] {
         assert!(problems.contains(part), "{part} is missing in\n{problems}");
@@ -113,10 +118,10 @@ fn every_problem_is_reported_with_its_place() {
 #[test]
 fn keys_of_another_transport_are_mistakes() {
     let wrong = with_workspace(
-        "transport = \"log-analytics-agent\"\nid = \"aaaaaaaa-0000-0000-0000-000000000001\"\nkey_file = \"k\"\nrule = \"r\"\n",
+        "transport = \"log-analytics-agent\"\nid = \"aaaaaaaa-0000-0000-0000-000000000001\"\nrule = \"r\"\n",
     )
     .unwrap_err();
-    assert!(wrong.contains("`key_file` means nothing") && wrong.contains("`rule` means nothing"), "{wrong}");
+    assert!(wrong.contains("`rule` means nothing"), "{wrong}");
 }
 
 #[test]
@@ -129,7 +134,7 @@ fn the_sample_names_every_key_and_is_right() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/agent-lite/agent.toml");
     let text = std::fs::read_to_string(sample).unwrap();
     let config = parse(Source { file: &file, text: &text }, "host").unwrap();
-    assert_eq!((config.workspaces.len(), config.sources.len()), (3, 4));
+    assert_eq!((config.workspaces.len(), config.sources.len()), (3, 6));
     let uncommented: String = text
         .lines()
         .map(|line| {
@@ -167,4 +172,34 @@ fn a_stream_is_the_written_one_or_made_of_the_tables_name_or_off() {
     assert_eq!(stream("Perf"), None);
     assert_eq!(settings.endpoint.to_string(), "d.e-1.ingest.monitor.azure.com:443");
     assert!(matches!(config.sources[0].kind, SourceKind::Files(_)));
+}
+
+#[test]
+fn folders_of_iis_are_searched_and_what_stands_in_their_names_is_no_pattern() {
+    let text = format!(
+        "{MINIMAL}[source.iis.a]\ndirectories = [\"/srv/iis [1]/\"]\npaths = [\"/mnt/*/u_ex*.log\"]\nencoding = \"gbk\"\n"
+    );
+    let config = read(&text).unwrap();
+    let SourceKind::Iis(settings) = &config.sources[0].kind else { panic!("{config:?}") };
+    assert_eq!(settings.paths, ["/srv/iis [[]1[]]/**/*.log", "/mnt/*/u_ex*.log"]);
+    assert_eq!(settings.encoding, super::settings::Encoding::CodePage(encoding_rs::GBK));
+    assert_eq!(config.sources[0].name, "iis.a");
+    let without = format!("{MINIMAL}[source.iis.a]\n");
+    assert!(read(&without).unwrap_err().contains("needs `directories` or `paths`"));
+}
+
+#[test]
+fn event_logs_are_read_from_files_everywhere_and_from_channels_on_windows() {
+    let parse = |more: &str| read(&format!("{MINIMAL}{more}"));
+    let config = parse("[source.evtx.carried]\npaths = [\"/srv/*.evtx\"]\nlargest = \"64MiB\"\n");
+    if cfg!(not(windows)) {
+        let SourceKind::Evtx(settings) = &config.unwrap().sources[0].kind else { panic!("event log files") };
+        assert_eq!((settings.largest, settings.look), (64 << 20, std::time::Duration::from_secs(10)));
+        assert!(parse("[source.evtx.none]\n").unwrap_err().contains("needs `paths`"));
+        let elsewhere = parse("[source.windows_events.a]\nqueries = [\"System\"]\n").unwrap_err();
+        assert!(elsewhere.contains("[source.evtx.NAME]"), "{elsewhere}");
+    }
+    assert!(
+        parse("[source.windows_events.a]\nqueries = [\"!*\"]\n").unwrap_err().contains("write a channel")
+    );
 }

@@ -5,7 +5,9 @@ use std::str::FromStr;
 use bytesize::ByteSize;
 use common::proxy_url::ProxyUrl;
 use common::proxy_url::ProxyUrlError;
+use encoding_rs::Encoding;
 
+use super::settings::ChannelQuery;
 use super::settings::RecordStart;
 use super::settings::TimeForm;
 
@@ -42,6 +44,27 @@ impl FromStr for Size {
     }
 }
 
+/// A channel of Windows' event log and which of its events are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Query(pub(super) ChannelQuery);
+
+impl FromStr for Query {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const LONGEST_CHANNEL: usize = 255;
+        let (channel, query) = text.split_once('!').unwrap_or((text, "*"));
+        let (channel, query) = (channel.trim(), query.trim());
+        let plain = !text.chars().any(char::is_control);
+        if channel.is_empty() || channel.len() > LONGEST_CHANNEL || query.is_empty() || !plain {
+            return Err(
+                "write a channel, `!` and XPath, as in `System!*[System[Level<=3]]`, or a channel alone",
+            );
+        }
+        Ok(Self(ChannelQuery { channel: channel.to_owned(), query: query.to_owned() }))
+    }
+}
+
 /// The names of facilities, in the order of their numbers.
 pub const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
@@ -75,6 +98,21 @@ impl FromStr for Severity {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = (0_u8..).zip(SEVERITIES).find(|(_, known)| *known == text);
         found.map(|(number, _)| Self(number)).ok_or_else(|| format!("write one of {}", SEVERITIES.join(", ")))
+    }
+}
+
+/// An encoding in which ASCII is ASCII: UTF-8 or an ANSI code page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CodePage(pub(super) &'static Encoding);
+
+impl FromStr for CodePage {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Encoding::for_label(text.as_bytes()).filter(|encoding| encoding.is_ascii_compatible());
+        found
+            .map(Self)
+            .ok_or("write `utf-8`, or the server's ANSI code page as in `windows-1252`, `gbk` or `shift_jis`")
     }
 }
 

@@ -85,7 +85,12 @@ impl Reader<'_> {
         match transport {
             TransportName::LogAnalyticsAgent => {
                 let (workspace, domain) = (self.workspace_id(&written), self.domain(&written));
-                Some(TransportSettings::LogAnalyticsAgent { workspace: workspace?, domain: domain? })
+                let key_file = written.key_file.map(|file| self.folder.join(file.into_inner()));
+                Some(TransportSettings::LogAnalyticsAgent {
+                    workspace: workspace?,
+                    domain: domain?,
+                    key_file,
+                })
             }
             TransportName::DataCollector => {
                 let (workspace, domain) = (self.workspace_id(&written), self.domain(&written));
@@ -104,7 +109,7 @@ impl Reader<'_> {
         let foreign = [
             ("id", written.id.is_some() && !by_id),
             ("domain", written.domain.is_some() && !by_id),
-            ("key_file", written.key_file.is_some() && transport != TransportName::DataCollector),
+            ("key_file", written.key_file.is_some() && !by_id),
             ("endpoint", written.endpoint.is_some() && by_id),
             ("rule", written.rule.is_some() && by_id),
             ("streams", !written.streams.is_empty() && by_id),
@@ -237,8 +242,10 @@ impl Reader<'_> {
         let mut streams: BTreeMap<Table, String> = [
             (Table::Syslog, "Custom-AgentLiteSyslog"),
             (Table::Perf, "Custom-AgentLitePerf_CL"),
+            (Table::Event, "Custom-AgentLiteEvent"),
             (Table::Heartbeat, "Custom-AgentLiteHeartbeat_CL"),
             (Table::Operation, "Custom-AgentLiteOperation_CL"),
+            (Table::W3cIisLog, "Custom-AgentLiteW3CIISLog_CL"),
         ]
         .map(|(table, stream)| (table, stream.to_owned()))
         .into();

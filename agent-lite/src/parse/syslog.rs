@@ -13,7 +13,7 @@
 mod cursor;
 mod header;
 mod time;
-mod words;
+pub(crate) mod words;
 
 use jiff::tz::TimeZone;
 

@@ -4,14 +4,13 @@ use std::fs::OpenOptions;
 use std::io;
 use std::io::Read;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
-use super::disk::make_folder;
 use super::layout::HEAD;
 use super::layout::HEAD_BYTES;
 use crate::record::Table;
+use crate::system;
 
 /// Most files of such a folder.
 const MOST_FILES: usize = 64;
@@ -45,12 +44,9 @@ impl Aside {
     pub(super) fn keep(&self, name: &str, bytes: impl Read, length: u64) -> io::Result<()> {
         let length = length.min(self.most_bytes);
         self.make_room(length)?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(self.folder.join(name))?;
+        let mut options = OpenOptions::new();
+        let options = system::private(options.write(true).create(true).truncate(true));
+        let mut file = options.open(self.folder.join(name))?;
         io::copy(&mut bytes.take(length), &mut file).map(|_| ())
     }
 
@@ -78,14 +74,14 @@ impl Aside {
         }
         let last = kept.last().and_then(|file| file.name.get(..20)?.parse().ok()).unwrap_or(0_u64);
         let path = self.folder.join(format!("{:020}{end}", last.saturating_add(1)));
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = system::private(OpenOptions::new().write(true).create_new(true)).open(path)?;
         file.write_all(&HEAD)?;
         file.write_all(frames)
     }
 
     /// Removes the oldest files until so many bytes and one more file fit, and returns what is left.
     fn make_room(&self, bytes: u64) -> io::Result<Vec<Kept>> {
-        make_folder(&self.folder)?;
+        system::make_folder(&self.folder)?;
         let mut kept = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;

@@ -1,17 +1,15 @@
 use std::fs;
-use std::fs::DirBuilder;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::ErrorKind;
 use std::io::Write;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
 use super::layout::RESERVE;
 use super::layout::UNFINISHED;
+use crate::system;
 
 /// Whether a small file must be on the disk before its name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +31,7 @@ pub(super) struct Disk {
 impl Disk {
     /// Makes the folder if it is not there.
     pub(super) fn new(folder: &Path) -> io::Result<Self> {
-        make_folder(folder)?;
+        system::make_folder(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
             #[cfg(test)]
@@ -51,7 +49,7 @@ impl Disk {
 
     /// Makes a file that is not there yet, to append to.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().append(true).create_new(true).mode(0o600).open(self.path(name))
+        system::create_to_append(&self.path(name))
     }
 
     /// Appends bytes, by one call of the system unless that takes less than all.
@@ -65,24 +63,23 @@ impl Disk {
     pub(super) fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
         #[cfg(test)]
         self.faults.truncate(file, length)?;
-        file.set_len(length)
+        system::truncate(file, length)
     }
 
     /// Waits until the disk has a file's content.
     pub(super) fn sync(&self, file: &File) -> io::Result<()> {
         #[cfg(test)]
-        return self.faults.sync(file);
+        return self.faults.sync(Some(file));
         #[cfg(not(test))]
         file.sync_data()
     }
 
     /// Waits until the disk has the names.
     pub(super) fn sync_folder(&self) -> io::Result<()> {
-        let folder = File::open(&self.folder)?;
         #[cfg(test)]
-        return self.faults.sync(&folder);
+        return self.faults.sync(None);
         #[cfg(not(test))]
-        folder.sync_all()
+        system::sync_folder(&self.folder)
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -103,12 +100,9 @@ impl Disk {
     /// Puts a small file in the place of an older one.
     pub(super) fn replace(&self, name: &str, content: &[u8], how: Replace) -> io::Result<()> {
         let unfinished = format!("{name}{UNFINISHED}");
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(self.path(&unfinished))?;
+        let mut options = OpenOptions::new();
+        let options = system::private(options.write(true).create(true).truncate(true));
+        let file = options.open(self.path(&unfinished))?;
         self.write(&file, content)?;
         if how == Replace::Synced {
             self.sync(&file)?;
@@ -145,11 +139,6 @@ impl Disk {
         }
         filled
     }
-}
-
-/// Makes a folder, and those above it, for the agent's user only.
-pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// Returns whether an error says that the disk, or this user's part of it, is full.

@@ -8,6 +8,7 @@ mod aside;
 mod books;
 mod disk;
 mod index;
+mod inherit;
 mod layout;
 mod queue;
 mod recover;
@@ -17,6 +18,10 @@ mod settings;
 mod store;
 mod sync;
 
+pub use self::inherit::Contents;
+pub use self::inherit::contents;
+pub use self::inherit::is_queue;
+pub use self::inherit::take_over;
 pub use self::queue::Queue;
 pub use self::segment::Segment;
 pub use self::settings::AppendError;

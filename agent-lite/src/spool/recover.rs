@@ -9,7 +9,6 @@ use std::io;
 use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -34,9 +33,10 @@ use crate::counters::WorkspaceTally;
 use crate::events::Event;
 use crate::events::say;
 use crate::record::Table;
+use crate::system;
 
 /// The largest file that is taken for a segment; ours have 16 MiB at most.
-const LARGEST_FILE: u64 = 64 * 1024 * 1024;
+pub(super) const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 const SMALLEST_SEGMENT: u64 = 64;
 const LARGEST_SEGMENT: u64 = 16 * 1024 * 1024;
 
@@ -59,10 +59,11 @@ pub(super) fn recover(
     Ok((store, lock))
 }
 
-fn lock(path: &Path) -> Result<File, SpoolError> {
+pub(super) fn lock(path: &Path) -> Result<File, SpoolError> {
     let failed = |source| SpoolError::Disk { path: path.to_owned(), source };
-    let options = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    let file = options.map_err(failed)?;
+    let mut options = OpenOptions::new();
+    let options = system::private(options.write(true).create(true).truncate(false));
+    let file = options.open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(SpoolError::InUse(path.parent().unwrap_or(path).to_owned())),
@@ -71,7 +72,7 @@ fn lock(path: &Path) -> Result<File, SpoolError> {
 }
 
 /// Reads a file that has a number in it, or nothing.
-fn read_small(path: &Path) -> String {
+pub(super) fn read_small(path: &Path) -> String {
     let mut text = String::new();
     match File::open(path).and_then(|file| file.take(32).read_to_string(&mut text)) {
         Ok(_) => text,

@@ -1,6 +1,7 @@
 //! The queue as a whole, on a real folder; `Faults` makes its disk fail.
 
 mod faults;
+mod inherit;
 mod limits;
 mod model;
 mod recovery;

@@ -25,6 +25,11 @@ use serde::Deserialize;
 use serde::Serialize;
 use uuid::Uuid;
 
+pub(crate) use self::files::make_folder;
+pub(crate) use self::files::read as read_file;
+pub(crate) use self::files::remove as remove_file;
+pub(crate) use self::files::rename as rename_file;
+pub(crate) use self::files::write as write_file;
 pub(in crate::upload) use self::make::make_pair;
 pub(in crate::upload) use self::make::timestamp;
 pub use self::pair::Pair;
@@ -49,8 +54,6 @@ pub struct Identity {
     pub domain: String,
     /// Where certificates are renewed; the service says it.
     pub update_endpoint: Option<String>,
-    /// The machine it was made on, to notice a clone.
-    pub machine: Option<String>,
     /// The certificate and its key.
     pub pair: Pair,
 }
@@ -98,7 +101,6 @@ struct Page {
     workspace: String,
     domain: String,
     certificate_update_endpoint: Option<String>,
-    machine: Option<String>,
 }
 
 /// The folder of one workspace's identity. Its methods touch the disk and wait for it.
@@ -129,7 +131,6 @@ impl IdentityFolder {
             workspace: page.workspace,
             domain: page.domain,
             update_endpoint: page.certificate_update_endpoint,
-            machine: page.machine,
             pair,
         };
         Ok(Some(Stored { identity, pending }))
@@ -150,7 +151,6 @@ impl IdentityFolder {
             workspace: identity.workspace.clone(),
             domain: identity.domain.clone(),
             certificate_update_endpoint: identity.update_endpoint.clone(),
-            machine: identity.machine.clone(),
         };
         let path = self.0.join(IDENTITY);
         let text = serde_json::to_string_pretty(&page)
@@ -160,7 +160,7 @@ impl IdentityFolder {
 
     /// Writes a new pair beside the one that works.
     pub fn propose(&self, pair: &Pair) -> Result<(), IdentityError> {
-        write(&self.0.join(NEW_KEY), pair.key.expose())?;
+        files::write_secret(&self.0.join(NEW_KEY), &pair.key)?;
         write(&self.0.join(NEW_CERTIFICATE), &pair.certificate)
     }
 
@@ -180,9 +180,9 @@ impl IdentityFolder {
 
     fn pairs(&self) -> Result<(Pair, Option<Pair>), IdentityError> {
         let [key, certificate, new_key, new_certificate] = [
-            read(&self.0.join(KEY))?,
+            files::read_secret(&self.0.join(KEY))?,
             read(&self.0.join(CERTIFICATE))?,
-            read(&self.0.join(NEW_KEY))?,
+            files::read_secret(&self.0.join(NEW_KEY))?,
             read(&self.0.join(NEW_CERTIFICATE))?,
         ];
         let pending = Pair::of(new_certificate.as_ref(), new_key.as_ref());
@@ -202,11 +202,4 @@ impl IdentityFolder {
             None => Err(IdentityError::NoPair(self.0.clone())),
         }
     }
-}
-
-/// Returns what tells this machine from its clones, as far as one number can.
-pub fn machine_id() -> Option<String> {
-    let text = read(Path::new("/etc/machine-id")).ok().flatten()?;
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
 }

@@ -33,7 +33,6 @@ use crate::upload::identity::IdentityError;
 use crate::upload::identity::IdentityFolder;
 use crate::upload::identity::Pair;
 use crate::upload::identity::Stored;
-use crate::upload::identity::machine_id;
 use crate::upload::identity::make_pair;
 use crate::upload::identity::timestamp;
 use crate::upload::roots::Roots;
@@ -85,8 +84,7 @@ pub async fn onboard(request: &Onboarding<'_>) -> Result<Onboarded, OnboardError
     let workspace = endpoints(request)?;
     let key = WorkspaceKey::parse(request.key).map_err(|_| OnboardError::Key)?;
     let folder = IdentityFolder::new(request.state, workspace.id());
-    let machine = machine_id();
-    let before = earlier(&folder).await?.filter(|before| before.machine == machine);
+    let before = earlier(&folder).await?;
     let (known, agent_id) = match &before {
         Some(before) => (Known::Again, before.agent_id),
         None => (Known::New, Uuid::new_v4()),
@@ -103,7 +101,7 @@ pub async fn onboard(request: &Onboarding<'_>) -> Result<Onboarded, OnboardError
     };
     let domain = request.domain.to_ascii_lowercase();
     let workspace = workspace.id().to_owned();
-    let identity = Identity { agent_id, workspace, domain, update_endpoint, machine, pair };
+    let identity = Identity { agent_id, workspace, domain, update_endpoint, pair };
     let written = identity.clone();
     spawn_blocking(move || folder.save(&written)).await.map_err(|_| OnboardError::Stopped)??;
     Ok(Onboarded { identity, known, warning })

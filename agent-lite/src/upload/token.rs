@@ -19,6 +19,7 @@ pub use self::error::TokenReason;
 pub use self::error::TokenSetupError;
 use crate::config::settings::CredentialSettings;
 use crate::config::settings::LogsIngestionSettings;
+use crate::system;
 use crate::transport::Outgoing;
 use crate::transport::logs_ingestion::Application;
 use crate::transport::logs_ingestion::CertificateCredential;
@@ -192,7 +193,7 @@ fn refusal(answer: &Answer) -> (TokenReason, Option<Duration>) {
 fn read(path: &Path) -> Result<String, TokenSetupError> {
     let told = |error| TokenSetupError::Disk { path: path.to_owned(), error };
     match fs::metadata(path).map_err(told)?.len() {
-        ..=LARGEST_FILE => fs::read_to_string(path).map_err(told),
+        ..=LARGEST_FILE => fs::read_to_string(path).and_then(system::unsealed).map_err(told),
         _ => Err(TokenSetupError::TooLarge(path.to_owned())),
     }
 }

@@ -4,6 +4,7 @@
 
 mod oddities;
 mod stage;
+mod w3c;
 
 use std::collections::BTreeMap;
 use std::fs;

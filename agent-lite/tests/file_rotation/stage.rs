@@ -126,8 +126,9 @@ impl Stage {
             let mut rest = bytes.as_slice();
             while let Ok(frame) = frame_at(rest) {
                 let record = Record::decode(frame.payload).unwrap();
-                let text = |column| record.text(column).unwrap().to_owned();
-                arrived.push((text(Column::RawData), text(Column::FilePath)));
+                let said = record.text(Column::RawData).or_else(|| record.text(Column::CsUriStem)).unwrap();
+                let path = record.text(Column::FilePath).unwrap();
+                arrived.push((said.to_owned(), path.to_owned()));
                 rest = &rest[frame.length..];
             }
             self.queue.remove(&segment);

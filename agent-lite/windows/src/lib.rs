@@ -1,3 +1,14 @@
 //! What agent-lite asks of Windows by its C interfaces, as safe functions. Empty on every other system.
 
 #![cfg(windows)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
+
+pub mod counters;
+pub mod event_log;
+pub mod files;
+pub mod machine;
+pub mod pipe;
+pub mod secrets;
+pub mod security;
+pub mod service;
+mod wide;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -24,6 +25,8 @@ const WARM: usize = 50;
 const MOST_UNDER_WAY: usize = 4000;
 /// Tunnels that are set up at once where their number is not the question.
 const GENTLY: usize = 32;
+/// Idle tunnels of one client address, about; a gateway gives no address all its places.
+const OF_ONE_ADDRESS: usize = 5000;
 /// The answer to an upload.
 const ANSWER: u32 = 200;
 /// What a tunnel that is used once carries: a few hundred bytes each way.
@@ -89,13 +92,16 @@ fn heard(word: &str) -> io::Result<()> {
 /// Sets up so many tunnels, some at a time, and uses each once.
 async fn open(way: &Arc<Way>, tunnels: usize, exchange: Exchange) -> io::Result<Vec<Tunnel>> {
     let mut tasks = JoinSet::new();
+    let addresses = tunnels.div_ceil(OF_ONE_ADDRESS).max(1);
     for worker in 0..GENTLY {
         let way = Arc::clone(way);
+        let own = u8::try_from(1 + worker % addresses)
+            .map_or(Ipv4Addr::LOCALHOST, |last| Ipv4Addr::new(127, 0, 0, last));
         let share = tunnels / GENTLY + usize::from(worker < tunnels % GENTLY);
         tasks.spawn(async move {
             let mut opened = Vec::with_capacity(share);
             for _ in 0..share {
-                let mut tunnel = way.open().await?;
+                let mut tunnel = if addresses == 1 { way.open().await? } else { way.open_from(own).await? };
                 tunnel.exchange(exchange).await?;
                 opened.push(tunnel);
             }

@@ -1,6 +1,7 @@
 //! One tunnel as a client has it: CONNECT with a password, the hellos, exchanges.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -78,16 +80,22 @@ impl Way {
 
     /// Sets up a tunnel.
     pub(crate) async fn open(&self) -> io::Result<Tunnel> {
-        self.open_anyhow(self.leg).await
+        self.open_anyhow(self.leg, TcpStream::connect(self.proxy).await?).await
     }
 
     /// Sets up a tunnel whose session need not be resumed: there may be none yet.
     pub(crate) async fn open_first(&self) -> io::Result<Tunnel> {
-        self.open_anyhow(Leg::Full).await
+        self.open_anyhow(Leg::Full, TcpStream::connect(self.proxy).await?).await
     }
 
-    async fn open_anyhow(&self, leg: Leg) -> io::Result<Tunnel> {
-        let stream = TcpStream::connect(self.proxy).await?;
+    /// Sets up a tunnel from this address: a gateway gives no address all its places.
+    pub(crate) async fn open_from(&self, own: Ipv4Addr) -> io::Result<Tunnel> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((own, 0).into())?;
+        self.open_anyhow(self.leg, socket.connect(self.proxy).await?).await
+    }
+
+    async fn open_anyhow(&self, leg: Leg, stream: TcpStream) -> io::Result<Tunnel> {
         stream.set_nodelay(true)?;
         let mut stream = match &self.tls {
             None => Either::Left(stream),

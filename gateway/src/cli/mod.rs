@@ -7,6 +7,7 @@ mod control;
 mod document;
 mod events;
 mod explain;
+mod firewall;
 mod hosts;
 mod import;
 mod manual;
@@ -68,6 +69,9 @@ enum Command {
     /// List, add and remove the further hosts of a role
     #[command(subcommand)]
     Hosts(hosts::Command),
+    /// Make packet filter rules of the configuration, for the gateway's host and for air-gapped machines
+    #[command(subcommand)]
+    Firewall(firewall::Command),
     /// List, show and compare the lists of hosts that come with the program
     #[command(subcommand)]
     Bundles(bundles::Command),
@@ -113,6 +117,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Users(command) => users::users(&command, arguments.config.as_deref()),
         Command::Hosts(command) => {
             with_config(arguments.config, "done", |config| hosts::hosts(&config, &command))
+        }
+        Command::Firewall(command) => {
+            with_config(arguments.config, "done", |config| firewall::firewall(&config, &command))
         }
         Command::Bundles(command) => exit_code(bundles::bundles(&command)),
         Command::Suggest(what) => {

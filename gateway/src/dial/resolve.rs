@@ -207,7 +207,8 @@ impl Resolver {
 }
 
 /// Returns the name servers that are asked: those of the settings, else those of the system as it is now.
-fn addresses(settings: &DnsSettings) -> Result<Vec<SocketAddr>, ResolverError> {
+/// Returns the name servers that are asked: those of the settings, or the system's.
+pub fn addresses(settings: &DnsSettings) -> Result<Vec<SocketAddr>, ResolverError> {
     match settings.servers.as_slice() {
         [] => Ok(system_servers(&read_system_conf().map_err(ResolverError::System)?.0)),
         servers => Ok(servers.to_vec()),

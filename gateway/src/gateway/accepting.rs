@@ -96,10 +96,11 @@ impl Room {
     fn serve(&self, socket: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
         let (stations, speaks) = (Arc::clone(&self.stations), self.bound.speaks.load_full());
         let head = stations.live.load().head_timeout;
+        // On the heap, and put there outside of the task, so that what a connection needs until its tunnel is open is no
+        // part of the tunnel.
+        let served = Box::pin(connection::serve(stations, speaks, socket, peer, head));
         self.clients.spawn(async move {
-            // On the heap, so that what a connection needs until its tunnel is open is no part of the tunnel.
-            let served = Box::pin(connection::serve(stations, speaks, socket, peer, head)).await;
-            if let Some(tunnel) = served {
+            if let Some(tunnel) = served.await {
                 tunnel.carry().await;
             }
             drop(place);

@@ -26,6 +26,7 @@ use crate::observe::fleet::Sighting;
 use crate::observe::repeats::Repeats;
 use crate::parse::TlsVersion;
 use crate::policy::destinations::Reported;
+use crate::policy::destinations::Rule;
 use crate::refusal::Level;
 use crate::refusal::Refusal;
 
@@ -100,13 +101,13 @@ pub struct Record {
     /// The user named by the credentials, right or wrong, if there is one of that name.
     pub user: Option<Arc<str>>,
     /// The client's role.
-    pub role: Option<Box<str>>,
+    pub role: Option<Arc<str>>,
     /// What was asked for, where it did not parse; printable ASCII, at most [`LONGEST_ASKED`] bytes.
     pub asked: String,
     /// The target, once it parsed.
     pub target: Option<HostPort>,
     /// The rule that allowed it.
-    pub rule: Option<String>,
+    pub rule: Option<Arc<Rule>>,
     /// Why enforcing would refuse it, where report mode lets it through.
     pub reported: Option<Reported>,
     /// The way out.
@@ -213,6 +214,7 @@ impl Record {
 
     fn write(self, level: Level, verdict: &Verdict<'_>) {
         let host = self.target.as_ref().map_or("", |target| target.name().as_str());
+        let rule = self.rule.as_ref().map(ToString::to_string).unwrap_or_default();
         let address = self.address.map(|address| address.to_string()).unwrap_or_default();
         macro_rules! record {
             ($level:ident) => {
@@ -237,7 +239,7 @@ impl Record {
                     setup_ms = milliseconds(self.setup.unwrap_or_default()),
                     duration_ms = milliseconds(self.began.elapsed()),
                     tls_version = self.tls_version.map_or("", TlsVersion::label),
-                    rule = self.rule.as_deref().unwrap_or(""),
+                    rule,
                     would_refuse = self.reported.map_or("", |reported| reported.refusal().row().reason),
                     suppressed = verdict.suppressed,
                     "{}", verdict.message

@@ -29,7 +29,7 @@ use crate::refusal::Refusal;
 #[derive(Debug)]
 pub struct Role {
     /// Its name in the configuration, as in `[role.agents]`.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Where it may go.
     pub destinations: Destinations,
     /// Most tunnels at once of all its clients.

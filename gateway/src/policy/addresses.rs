@@ -111,7 +111,7 @@ impl Addresses {
 }
 
 /// Addresses where a cloud hands secrets to its machines. A range does not allow them; they must be listed alone.
-const PLATFORM: [IpAddr; 3] = [
+pub(super) const PLATFORM: [IpAddr; 3] = [
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254)),
@@ -128,6 +128,13 @@ fn embedded_by_nat64(address: IpAddr) -> Option<Ipv4Addr> {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))),
         _ => None,
     }
+}
+
+/// Returns what NAT64 makes of an IPv4 range.
+pub(super) fn embedded_in_nat64(net: Ipv4Net) -> Ipv6Net {
+    let [high, low] =
+        [net.network().to_bits() >> 16, net.network().to_bits() & 0xffff].map(|half| half as u16);
+    Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low), 96 + net.prefix_len())
 }
 
 fn forbidden_range(address: IpAddr) -> Option<&'static str> {
@@ -149,7 +156,7 @@ const fn v6(a: u16, b: u16, prefix: u8) -> Ipv6Net {
     Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), prefix)
 }
 
-const V4: [(Ipv4Net, &str); 15] = [
+pub(super) const V4: [(Ipv4Net, &str); 15] = [
     (v4(0, 0, 0, 0, 8), "this network"),
     (v4(10, 0, 0, 0, 8), "private"),
     (v4(100, 64, 0, 0, 10), "shared address space"),
@@ -167,9 +174,9 @@ const V4: [(Ipv4Net, &str); 15] = [
     (v4(240, 0, 0, 0, 4), "reserved"),
 ];
 
-const GLOBAL_UNICAST: Ipv6Net = v6(0x2000, 0, 3);
+pub(super) const GLOBAL_UNICAST: Ipv6Net = v6(0x2000, 0, 3);
 
-const V6: [(Ipv6Net, &str); 4] = [
+pub(super) const V6: [(Ipv6Net, &str); 4] = [
     (v6(0x2001, 0, 23), "protocol assignments (Teredo, ORCHID)"),
     (v6(0x2001, 0x0db8, 32), "documentation"),
     (v6(0x2002, 0, 16), "6to4"),

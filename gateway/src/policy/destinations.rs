@@ -116,7 +116,7 @@ impl Permit {
     }
 
     /// Returns the rule that allows it; none does where report mode alone lets it through.
-    pub fn rule(&self) -> Option<&Rule> {
+    pub fn rule(&self) -> Option<&Arc<Rule>> {
         match &self.grant {
             Grant::Rule(rule) => Some(rule),
             Grant::Report { .. } => None,

@@ -142,7 +142,7 @@ impl Settings {
 #[derive(Default)]
 struct Tunnels {
     all: u32,
-    by_role: HashMap<Box<str>, u32>,
+    by_role: HashMap<Arc<str>, u32>,
     by_client: HashMap<ClientKey, u32>,
 }
 
@@ -154,7 +154,7 @@ pub struct Knock(NetworkKey);
 pub struct Slot {
     limits: Arc<Limits>,
     key: ClientKey,
-    role: Box<str>,
+    role: Arc<str>,
 }
 
 /// A connection's place among those of its address, given back when dropped.

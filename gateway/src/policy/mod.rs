@@ -13,6 +13,7 @@ pub mod canaries;
 pub mod class;
 pub mod destinations;
 pub mod expectations;
+pub mod filter;
 pub mod fleet;
 pub mod limits;
 pub mod names;

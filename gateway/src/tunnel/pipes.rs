@@ -168,6 +168,15 @@ impl Pipes {
         (inner.open, inner.empty.len())
     }
 
+    /// Puts something into the pool that the kernel takes for no pipe, and moves nothing into.
+    #[cfg(test)]
+    pub(super) fn put_no_pipe(&self) {
+        let (read, write) = std::os::unix::net::UnixStream::pair().expect("two sockets");
+        let mut inner = self.lock();
+        inner.open += 1;
+        inner.empty.push(Pipe { read: read.into(), write: write.into(), size: self.budget.size });
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -114,6 +114,11 @@ impl FakeWorkspaces {
     /// Starts at this address.
     pub async fn start_at(address: SocketAddr, pki: &Pki, workspaces: &[Workspace]) -> Self {
         let listener = TcpListener::bind(address).await.expect("a port");
+        Self::start_on(listener, pki, workspaces)
+    }
+
+    /// Starts on a socket that listens.
+    pub fn start_on(listener: TcpListener, pki: &Pki, workspaces: &[Workspace]) -> Self {
         let address = listener.local_addr().expect("a bound address");
         let names = workspaces.iter().flat_map(Workspace::names);
         let certificates =
@@ -328,6 +333,13 @@ impl FakeWorkspaces {
     /// Sets how long tokens live that are given from now on.
     pub fn token_life(&self, life: Duration) {
         self.shared.state().tokens.life = life;
+    }
+
+    /// Gives the application of a workspace a token without being asked for it.
+    pub fn token(&self, workspace: &Workspace) -> String {
+        let mut state = self.shared.state();
+        let now = state.now();
+        state.tokens.give(&workspace.tenant, &workspace.client, now)
     }
 
     /// Makes every token invalid that was given so far.

@@ -77,6 +77,19 @@ pub fn heartbeat() -> Columns {
     ]))
 }
 
+/// Returns the columns of Event, and the one that `rule.json` adds.
+pub fn event() -> Columns {
+    columns(&[
+        (ColumnType::DateTime, "TimeGenerated EventTime_CF"),
+        (
+            ColumnType::String,
+            "Computer Source EventLog EventLevelName UserName Message ParameterXml EventData RenderedDescription \
+             ManagementGroupName SourceSystem",
+        ),
+        (ColumnType::Int, "EventLevel EventID EventCategory"),
+    ])
+}
+
 /// Returns the columns of a custom table like Operation.
 pub fn operation() -> Columns {
     with_ours(columns(&[
@@ -86,6 +99,21 @@ pub fn operation() -> Columns {
             "Computer SourceComputerId Solution OperationCategory OperationStatus OperationKey Detail ErrorId \
              HelpLink CorrelationId SourceSystem",
         ),
+    ]))
+}
+
+/// Returns the columns of a custom table like W3CIISLog, and what a line of IIS has besides.
+pub fn w3c_iis_log() -> Columns {
+    with_ours(columns(&[
+        (ColumnType::DateTime, "TimeGenerated"),
+        (
+            ColumnType::String,
+            "Computer SourceSystem sSiteName sComputerName sIP csMethod csUriStem csUriQuery csUserName cIP \
+             csVersion csUserAgent csCookie csReferer csHost scStatus scSubStatus scWin32Status RawData FilePath",
+        ),
+        (ColumnType::Int, "sPort"),
+        (ColumnType::Long, "scBytes csBytes TimeTaken"),
+        (ColumnType::Dynamic, "CustomFields"),
     ]))
 }
 
@@ -176,7 +204,7 @@ pub(super) const ITEMS: &[ItemKind] = &[
         required: &[
             ("Timestamp", Shape::Time),
             ("Computer", Shape::Filled),
-            ("OSType", Shape::OneOf(&["Linux"])),
+            ("OSType", Shape::OneOf(&["Linux", "Windows"])),
             ("Category", Shape::Filled),
             ("SCAgentChannel", Shape::Filled),
         ],

@@ -54,7 +54,7 @@ impl Tokens {
         self.given.clear();
     }
 
-    fn give(&mut self, tenant: &str, client: &str, now: SystemTime) -> String {
+    pub(super) fn give(&mut self, tenant: &str, client: &str, now: SystemTime) -> String {
         let mut random = [0; 48];
         SystemRandom::new().fill(&mut random).expect("random bytes");
         let text = format!("eyJ.{}", encoding::hexadecimal(&random));

@@ -2,13 +2,10 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::fs::fchown;
 use std::path::Path;
 use std::path::PathBuf;
 
+use agent_lite::system;
 use anyhow::Context;
 use anyhow::bail;
 
@@ -25,11 +22,12 @@ impl Staged {
     pub(super) fn write(config: &Path, pem: &str) -> anyhow::Result<Self> {
         let place = config.with_file_name("gateway-ca.pem");
         if let Some(folder) = config.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            system::make_config_folder(folder)
+                .with_context(|| format!("cannot make {}", folder.display()))?;
         }
         let beside = config.with_file_name(format!("gateway-ca.pem.{}.new", std::process::id()));
         // Never through a link that somebody put there.
-        let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&beside);
+        let made = system::create_new(&beside, 0o644);
         let mut out = made.with_context(|| format!("cannot make {}", beside.display()))?;
         let staged = Self { beside, place };
         let written = out.write_all(pem.as_bytes()).and_then(|()| out.sync_all());
@@ -51,7 +49,7 @@ impl Drop for Staged {
 }
 
 /// Reads a small text file.
-pub(super) fn read(file: &Path) -> anyhow::Result<String> {
+pub(in crate::cli) fn read(file: &Path) -> anyhow::Result<String> {
     let size = fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
     if size > LARGEST_FILE {
         bail!("{} is larger than 1 MiB", file.display());
@@ -64,28 +62,20 @@ pub(super) fn read_if_there(file: &Path) -> anyhow::Result<String> {
 }
 
 /// Replaces a file in one step. One that is there keeps owner and mode, but others may no more than `mode` says.
-pub(super) fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
+pub(in crate::cli) fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let mut name = real.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = real.with_file_name(name);
     let written = || -> std::io::Result<()> {
-        fs::create_dir_all(folder)?;
-        let before = fs::metadata(&real).ok();
-        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(mode & 0o700).open(&new)?;
+        system::make_config_folder(folder)?;
+        let mut out = system::create_new(&new, mode & 0o700)?;
         out.write_all(text.as_bytes())?;
-        let kept = match before {
-            // Whoever may not give the file to its group gives the group nothing.
-            Some(before) => match fchown(&out, Some(before.uid()), Some(before.gid())) {
-                Ok(()) => before.mode() & (mode | 0o770),
-                Err(_) => before.mode() & (mode | 0o700),
-            },
-            None => mode,
-        };
-        out.set_permissions(fs::Permissions::from_mode(kept & 0o777))?;
+        system::permit_as_before(&out, &real, mode)?;
         out.sync_all()?;
-        fs::rename(&new, &real)
+        drop(out);
+        system::put_in_place(&new, &real)
     };
     let outcome = written();
     if outcome.is_err() {
@@ -95,9 +85,10 @@ pub(super) fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     outcome.with_context(|| format!("cannot write {}", file.display()))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn mode(file: &Path) -> u32 {
         fs::metadata(file).unwrap().permissions().mode() & 0o777

@@ -36,6 +36,19 @@ pub(super) fn table(status: &Status, now: Timestamp) -> String {
     }
     text.push('\n');
     push(&mut text, &sources);
+    for source in &status.sources {
+        for note in &source.notes {
+            text.push_str(&format!("{}: {}\n", source.name, OneLine(note)));
+        }
+    }
+    for one in &status.inherited {
+        text.push_str(&format!(
+            "\nnot sent: {} records of agent {}, of which this machine is a clone, found {}: `agent-lite inherited`\n",
+            one.records,
+            OneLine(one.agent_id.as_deref().unwrap_or("?")),
+            ago(&one.found, now),
+        ));
+    }
     text
 }
 
@@ -93,6 +106,7 @@ fn ago(time: &str, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use agent_lite::agent::status::InheritedStatus;
     use agent_lite::agent::status::SourceStatus;
 
     use super::*;
@@ -120,6 +134,14 @@ mod tests {
                 name: "syslog.local".to_owned(),
                 collected: 10,
                 losses: BTreeMap::new(),
+                notes: vec!["a.evtx: 3 of 9 MiB read".to_owned()],
+            }],
+            inherited: vec![InheritedStatus {
+                found: "2026-01-02T03:03:20Z".to_owned(),
+                agent_id: Some("a".to_owned()),
+                records: 12,
+                bytes: 1,
+                folder: String::new(),
             }],
         };
         let now = "2026-01-02T03:04:05Z".parse().expect("a time");
@@ -134,6 +156,9 @@ mod tests {
             "",
             "SOURCE        COLLECTED  LOSSES",
             "syslog.local         10  -",
+            "syslog.local: a.evtx: 3 of 9 MiB read",
+            "",
+            "not sent: 12 records of agent a, of which this machine is a clone, found 45s ago: `agent-lite inherited`",
         ];
         let shown = table(&status, now);
         assert_eq!(shown.lines().collect::<Vec<_>>(), expected, "{shown}");

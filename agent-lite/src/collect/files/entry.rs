@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,8 +14,11 @@ use super::identity::Identity;
 use super::identity::Mark;
 use super::inflate::Inflating;
 use super::links;
+use super::w3c::Learning;
 use crate::parse::lines::Discard;
 use crate::parse::lines::Units;
+use crate::parse::w3c::Directives;
+use crate::system;
 
 /// Positions of one content that are kept: a copy made a moment ago is known by an older one.
 const MARKS: usize = 4;
@@ -66,6 +68,11 @@ pub(super) struct Entry {
     /// It vanished before it was read to its end; perhaps a copy turns up.
     pub(super) doubt: bool,
     pub(super) armed: bool,
+    /// NULs at the end that wait to be written over, of a W3C log.
+    pub(super) padding: u64,
+    /// What the directives before the position said, of a W3C log.
+    pub(super) directives: Option<Directives>,
+    pub(super) learning: Option<Learning>,
 }
 
 impl Entry {
@@ -98,6 +105,9 @@ impl Entry {
             parted: false,
             doubt: false,
             armed: false,
+            padding: 0,
+            directives: None,
+            learning: None,
         }
     }
 
@@ -156,9 +166,12 @@ impl Entry {
     /// Takes the size, and notices a write that did not change it.
     pub(super) fn update(&mut self, metadata: &Metadata, now: Instant) {
         self.resize(metadata.len(), now);
-        let written = (metadata.mtime(), metadata.mtime_nsec());
+        let written = system::written(metadata);
         if self.written != written {
             (self.written, self.read_to) = (written, None);
+            if self.padding > 0 {
+                self.grew = now;
+            }
         }
     }
 
@@ -176,6 +189,7 @@ impl Entry {
         self.armed = of.armed;
         self.inflating = None;
         self.read_to = None;
+        self.padding = 0;
         self.doubt = false;
         self.kept = Vec::new();
     }
@@ -191,6 +205,8 @@ impl Entry {
         content.over = std::mem::take(&mut self.over);
         content.kept = std::mem::take(&mut self.kept);
         content.units = self.units.take();
+        content.directives = self.directives.take();
+        (self.padding, self.learning) = (0, None);
         content.size = content.position + content.kept.len() as u64;
         content.doubt = !content.over && !self.gzip && self.was > content.size;
         self.was = 0;

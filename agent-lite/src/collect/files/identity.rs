@@ -4,19 +4,20 @@
 use std::fs::File;
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::FileExt;
-use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use ring::digest;
 use serde::Deserialize;
 use serde::Serialize;
+
+use crate::system;
 
 /// Most bytes at the beginning that tell contents apart.
 pub(super) const HEAD: usize = 1024;
 /// Most bytes before a position that prove it.
 const MARK: usize = 64;
 
-/// Device and inode.
+/// Device and inode, or what a system has of the kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Identity {
     device: u64,
@@ -39,8 +40,16 @@ pub(super) struct Mark {
 }
 
 impl Identity {
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
+    /// Returns that of an open file.
+    pub(super) fn of(file: &File, metadata: &Metadata) -> io::Result<Self> {
+        let (device, inode) = system::identity_of(file, metadata)?;
+        Ok(Self { device, inode })
+    }
+
+    /// Returns that of the file a path leads to.
+    pub(super) fn at(path: &Path, metadata: &Metadata) -> io::Result<Self> {
+        let (device, inode) = system::identity_at(path, metadata)?;
+        Ok(Self { device, inode })
     }
 }
 
@@ -78,7 +87,7 @@ impl Mark {
         let mut bytes = [0; MARK];
         let length = MARK.min(usize::try_from(at).unwrap_or(MARK));
         let into = bytes.get_mut(..length).unwrap_or_default();
-        file.read_exact_at(into, at - length as u64)?;
+        system::read_exact_at(file, into, at - length as u64)?;
         Ok(Self::of(at, into))
     }
 
@@ -87,7 +96,7 @@ impl Mark {
         let mut bytes = [0; MARK];
         let Some(into) = bytes.get_mut(..self.length) else { return false };
         let Some(from) = self.at.checked_sub(self.length as u64) else { return false };
-        self.length == 0 || (file.read_exact_at(into, from).is_ok() && self.is_of(into))
+        self.length == 0 || (system::read_exact_at(file, into, from).is_ok() && self.is_of(into))
     }
 }
 
@@ -98,7 +107,7 @@ pub(super) fn read_at(file: &File, from: u64, most: usize, into: &mut Vec<u8>) -
     let mut done = 0;
     let result = loop {
         let rest = into.get_mut(begins + done..).unwrap_or_default();
-        match file.read_at(rest, from + done as u64) {
+        match system::read_at(file, rest, from + done as u64) {
             Ok(0) => break Ok(()),
             Ok(count) => done += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

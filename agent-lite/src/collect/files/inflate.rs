@@ -4,12 +4,12 @@ use std::fs::File;
 use std::io;
 use std::io::BufReader;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
 
 use flate2::read::MultiGzDecoder;
 
 use super::identity::HEAD;
 use crate::parse::lines::WINDOW;
+use crate::system;
 
 /// Bytes that are decompressed at most before others have their turn.
 const TURN: usize = 1024 * 1024;
@@ -61,7 +61,7 @@ impl Read for Cursor {
         if self.fruitless >= MOST_FRUITLESS {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "there is nothing in 1 MiB of it"));
         }
-        let count = self.file.read_at(into, self.at)?;
+        let count = system::read_at(&self.file, into, self.at)?;
         self.at += count as u64;
         self.fruitless += count as u64;
         Ok(count)
@@ -115,7 +115,7 @@ pub(super) fn peek(file: &File, size: u64) -> io::Result<(Vec<u8>, u32)> {
         .take(HEAD as u64)
         .read_to_end(&mut head)?;
     let mut length = [0; 4];
-    file.read_exact_at(&mut length, size.saturating_sub(4))?;
+    system::read_exact_at(file, &mut length, size.saturating_sub(4))?;
     Ok((head, u32::from_le_bytes(length)))
 }
 

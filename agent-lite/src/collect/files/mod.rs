@@ -10,14 +10,17 @@
 mod entry;
 mod identity;
 mod inflate;
-mod links;
+#[cfg_attr(windows, path = "links/windows.rs")]
+pub(super) mod links;
 mod positions;
 mod reader;
-mod scan;
+pub(super) mod scan;
 mod sort;
-mod troubles;
+pub(super) mod troubles;
 mod turn;
+mod w3c;
 mod walk;
+#[cfg_attr(windows, path = "watch/windows.rs")]
 mod watch;
 
 use std::path::PathBuf;
@@ -33,6 +36,7 @@ use self::positions::Positions;
 use self::reader::AGAIN;
 use self::reader::First;
 use self::reader::Reader;
+use self::watch::LONGEST_SLEEP;
 use self::watch::Watch;
 use crate::collect::inlet::Inlet;
 use crate::config::settings::Encoding;
@@ -92,7 +96,11 @@ pub async fn run(settings: FilesSettings, context: Context, inlet: Inlet, stop: 
             reader.no_hints(&error);
             watch = None;
         }
-        sleep = if read { SHORTEST } else { (sleep * 2).min(reader.settings.look.max(GATHER)) };
+        sleep = if read {
+            SHORTEST
+        } else {
+            (sleep * 2).min(reader.settings.look.max(GATHER)).min(LONGEST_SLEEP)
+        };
         let wanted =
             if reader.is_pending() { PENDING.min(reader.settings.flush_after).max(GATHER) } else { sleep };
         tokio::select! {
@@ -132,6 +140,11 @@ async fn open(settings: FilesSettings, context: &Context, inlet: Inlet) -> Reade
     };
     Reader {
         rules: rules(&settings),
+        w3c: match (settings.record, settings.encoding) {
+            (RecordStart::W3cLine, Encoding::CodePage(page)) => Some(page),
+            (RecordStart::W3cLine, _) => Some(encoding_rs::UTF_8),
+            (RecordStart::NewLine | RecordStart::Time(_), _) => None,
+        },
         settings,
         source: context.source.clone(),
         zone: TimeZone::system(),
@@ -154,12 +167,12 @@ async fn open(settings: FilesSettings, context: &Context, inlet: Inlet) -> Reade
 
 fn rules(settings: &FilesSettings) -> Rules {
     let units = match settings.encoding {
-        Encoding::Utf8 => Units::Utf8,
+        Encoding::Utf8 | Encoding::CodePage(_) => Units::Utf8,
         Encoding::Utf16Le => Units::Utf16Le,
         Encoding::Utf16Be => Units::Utf16Be,
     };
     let start = match settings.record {
-        RecordStart::NewLine => None,
+        RecordStart::NewLine | RecordStart::W3cLine => None,
         RecordStart::Time(form) => Some(match form {
             TimeForm::YearFirst => Form::YearFirst,
             TimeForm::MonthFirst => Form::MonthFirst,
@@ -205,6 +218,7 @@ impl Reader {
     fn is_pending(&self) -> bool {
         self.entries.iter().any(|entry| {
             let rest = !entry.over && entry.read_to.is_some_and(|size| size > entry.position);
+            let rest = rest && self.flushes(entry);
             let unsorted = !entry.sorted && entry.size > 0;
             entry.is_live() && (rest || unsorted || (entry.is_ending() && !entry.over))
         })

@@ -1,14 +1,12 @@
 //! Where the reading stands, on the disk: one file a source, replaced whole.
 
 use std::fs;
-use std::fs::File;
 use std::fs::OpenOptions;
 use std::hash::DefaultHasher;
 use std::hash::Hash;
 use std::hash::Hasher;
 use std::io;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -21,6 +19,8 @@ use super::identity::Head;
 use super::identity::Identity;
 use super::identity::Mark;
 use crate::parse::lines::Discard;
+use crate::parse::w3c::Directives;
+use crate::system;
 
 /// The form of the file; another one is set aside like a damaged one.
 const VERSION: u32 = 1;
@@ -63,6 +63,8 @@ struct Line {
     marks: Vec<Mark>,
     discard: u8,
     over: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    directives: Option<Directives>,
 }
 
 impl Positions {
@@ -111,12 +113,16 @@ impl Positions {
     pub(super) fn save(&self, image: &[u8]) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let temporary = self.path.with_extension("json.new");
-        let open = || OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+        let open = || {
+            let mut options = OpenOptions::new();
+            system::private(options.write(true).create(true).truncate(true)).open(&temporary)
+        };
         let mut file = open().or_else(|_| fs::create_dir_all(folder).and_then(|()| open()))?;
         file.write_all(image)?;
         file.sync_data()?;
+        drop(file);
         fs::rename(&temporary, &self.path)?;
-        File::open(folder)?.sync_all()
+        system::sync_folder(folder)
     }
 }
 
@@ -135,6 +141,7 @@ fn line(entry: &Entry) -> Line {
             Discard::Record => 2,
         },
         over: entry.over,
+        directives: entry.directives.clone().filter(|_| !entry.over),
     }
 }
 
@@ -143,6 +150,7 @@ fn entries(lines: Vec<Line>, now: Instant) -> Vec<Entry> {
         let mut entry = Entry::new(key, line.path, line.id, now);
         (entry.raw, entry.content, entry.gzip) = (line.raw, line.content, line.gzip);
         (entry.position, entry.marks, entry.over) = (line.position, line.marks, line.over);
+        entry.directives = line.directives;
         // A mark that is not the position's proves nothing about it.
         if entry.mark().at != entry.position {
             entry.marks = vec![Mark::of(entry.position, b"")];

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
+use encoding_rs::Encoding;
 use jiff::tz::TimeZone;
 use tokio::task;
 
@@ -18,6 +19,7 @@ use super::scan::Seen;
 use super::troubles::Troubles;
 use super::turn::GRACE;
 use super::turn::Turn;
+use super::w3c;
 use crate::collect::inlet::Inlet;
 use crate::config::settings::FilesSettings;
 use crate::counters::Loss;
@@ -26,6 +28,7 @@ use crate::events::say;
 use crate::parse::lines::Discard;
 use crate::parse::lines::Rules;
 use crate::record::Frames;
+use crate::system;
 
 /// Bytes of frames that make a round full; one record more fits into 256 KiB with it.
 pub(super) const BATCH: usize = 160 * 1024;
@@ -56,6 +59,8 @@ pub(super) struct Reader {
     pub(super) settings: FilesSettings,
     pub(super) source: String,
     pub(super) rules: Rules,
+    /// How lines of W3C logs become text, if these are some.
+    pub(super) w3c: Option<&'static Encoding>,
     pub(super) zone: TimeZone,
     pub(super) inlet: Inlet,
     pub(super) positions: Positions,
@@ -81,10 +86,10 @@ impl Reader {
     pub(super) async fn look(&mut self) {
         let begun = Instant::now();
         let seen = if self.look_is_quick {
-            scan::scan(&self.settings.paths)
+            scan::scan(&self.settings.paths, self.rolled())
         } else {
-            let patterns = self.settings.paths.clone();
-            task::spawn_blocking(move || scan::scan(&patterns)).await.unwrap_or_default()
+            let (patterns, rolled) = (self.settings.paths.clone(), self.rolled());
+            task::spawn_blocking(move || scan::scan(&patterns, rolled)).await.unwrap_or_default()
         };
         let now = Instant::now();
         self.look_is_quick = now.saturating_duration_since(begun) < QUICK;
@@ -95,6 +100,7 @@ impl Reader {
     fn apply(&mut self, seen: Seen, now: Instant) {
         self.troubles.look(&self.source, &self.inlet.tally().losses, seen.troubles);
         self.folders = seen.folders;
+        self.look_again();
         let first = std::mem::replace(&mut self.first, First::Known);
         let starting = self.looked.is_some() && self.saved.is_none();
         let ids: BTreeSet<u64> =
@@ -165,12 +171,13 @@ impl Reader {
         (entry.sorted, entry.over) = (true, entry.gzip);
         let back = if first == First::Again { AGAIN } else { 0 };
         // Two bytes are a unit of UTF-16.
-        let at = entry.size.saturating_sub(back) & !1;
+        let size = if self.w3c.is_some() { w3c::text_end(file, entry.size)? } else { entry.size };
+        let at = size.saturating_sub(back) & !1;
         if at == 0 || entry.gzip {
             return Ok(());
         }
         let mut last = [0];
-        std::os::unix::fs::FileExt::read_exact_at(file, &mut last, at - 1)?;
+        system::read_exact_at(file, &mut last, at - 1)?;
         let mark = Mark::in_file(file, at)?;
         entry.advance(mark);
         entry.discard = if last == *b"\n" { Discard::Nothing } else { Discard::Line };
@@ -183,7 +190,7 @@ impl Reader {
         entry.place = None;
         entry.grew = now;
         if entry.handle.is_none() && !entry.over {
-            entry.doubt = entry.size > entry.position + entry.kept.len() as u64;
+            entry.doubt = entry.size > entry.position + entry.padding + entry.kept.len() as u64;
             self.search(key, now);
         }
     }
@@ -214,9 +221,12 @@ impl Reader {
     pub(super) fn glance(&mut self, now: Instant) -> bool {
         let mut moved = false;
         for entry in &mut self.entries {
-            let there = entry.place.as_ref().and_then(|place| std::fs::metadata(place).ok());
+            let there = entry.place.as_ref().and_then(|place| {
+                let metadata = std::fs::metadata(place).ok()?;
+                Some((Identity::at(place, &metadata).ok()?, metadata))
+            });
             match (there, &entry.handle) {
-                (Some(metadata), _) if Identity::of(&metadata) == entry.id => entry.update(&metadata, now),
+                (Some((id, metadata)), _) if id == entry.id => entry.update(&metadata, now),
                 (_, Some(file)) => {
                     moved |= entry.place.is_some();
                     if let Ok(metadata) = file.metadata() {
@@ -257,7 +267,7 @@ impl Reader {
 
     fn is_due(&self, entry: &Entry, now: Instant) -> bool {
         let rest = entry.read_to.is_some_and(|size| size > entry.position);
-        let flush = rest && entry.quiet(now) >= self.settings.flush_after.min(GRACE);
+        let flush = rest && self.flushes(entry) && entry.quiet(now) >= self.settings.flush_after.min(GRACE);
         let due = flush || entry.read_to != Some(entry.size);
         entry.sorted && !entry.over && entry.is_live() && due && (entry.size > 0 || entry.position > 0)
     }
@@ -279,7 +289,7 @@ impl Reader {
     pub(super) fn tidy(&mut self, now: Instant) {
         let mut unread = 0;
         for entry in &mut self.entries {
-            let all = entry.read_to == Some(entry.size) && entry.size <= entry.position;
+            let all = entry.read_to == Some(entry.size) && entry.size <= entry.position + entry.padding;
             // A copy may turn up, compressed even, until then.
             if entry.doubt && !entry.has_file() && entry.quiet(now) >= GRACE {
                 unread += 1;

@@ -101,7 +101,7 @@ impl Reader {
         if entry.handle.is_none() {
             let Some(place) = &entry.place else { return Ok(Vec::new()) };
             let (file, metadata) = links::open(place)?;
-            if Identity::of(&metadata) != entry.id {
+            if Identity::of(&file, &metadata)? != entry.id {
                 return Ok(Vec::new());
             }
             entry.resize(metadata.len(), now);
@@ -110,6 +110,7 @@ impl Reader {
         let mut head = Vec::new();
         if let Some(file) = &entry.handle {
             identity::read_at(file, 0, HEAD, &mut head)?;
+            head.truncate(self.identifying(&head).len());
         }
         if !entry.sorted {
             entry.raw = Head::of(&head);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use jiff::tz::TimeZone;
-use rustix::fs::SeekFrom;
 
 use super::entry::Entry;
 use super::identity;
@@ -26,6 +25,7 @@ use crate::parse::lines::WINDOW;
 use crate::record::Column;
 use crate::record::LARGEST_FIELD;
 use crate::record::Timestamp;
+use crate::system;
 
 /// How long a file that was rotated away must have been quiet before it is left: its writer may still have it.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -44,11 +44,11 @@ pub(super) enum Turn {
 }
 
 /// The bytes of a turn: `carry` bytes of the file before, `lead` bytes before the position, then new ones.
-struct View {
-    carry: usize,
-    lead: usize,
+pub(super) struct View {
+    pub(super) carry: usize,
+    pub(super) lead: usize,
     /// Whether these are all there are now.
-    end: bool,
+    pub(super) end: bool,
 }
 
 impl Reader {
@@ -81,6 +81,9 @@ impl Reader {
             }
         }
         self.learn_head(entry)?;
+        if !self.learn_directives(entry)? {
+            return Ok(Turn::More);
+        }
         let Some(carry) = self.carry(entry) else { return Ok(Turn::Idle) };
         let Some(view) = self.view(entry, carry)? else { return Ok(Turn::More) };
         let lead = self.buffer.get(view.carry..view.carry + view.lead);
@@ -93,7 +96,10 @@ impl Reader {
         if self.skip_mark(entry, &view) {
             return Ok(Turn::More);
         }
-        Ok(self.records(entry, &view, now))
+        match self.w3c {
+            Some(encoding) => self.rows(entry, &view, encoding, now),
+            None => Ok(self.records(entry, &view, now)),
+        }
     }
 
     /// The head grows with the file until it is whole, and tells the units.
@@ -105,6 +111,7 @@ impl Reader {
         let Some(file) = &entry.handle else { return Ok(()) };
         let mut head = Vec::with_capacity(HEAD);
         identity::read_at(file, 0, HEAD, &mut head)?;
+        head.truncate(self.identifying(&head).len());
         if entry.content.length == 0 || entry.content.is_of(&head) {
             entry.content = Head::of(&head);
             entry.raw = entry.content;
@@ -184,13 +191,15 @@ impl Reader {
             entry.advance(Mark::of(length as u64, bytes.get(..length).unwrap_or_default()));
             return true;
         }
-        let (Some(file), false) = (&entry.handle, view.end || entry.gzip || view.carry > 0) else {
+        let (Some(file), false) =
+            (&entry.handle, view.end || entry.gzip || view.carry > 0 || self.w3c.is_some())
+        else {
             return false;
         };
         if bytes.iter().any(|&byte| byte != 0) {
             return false;
         }
-        let data = rustix::fs::seek(file, SeekFrom::Data(entry.position)).unwrap_or(0) & !1;
+        let data = system::next_data(file, entry.position) & !1;
         if data <= entry.position + bytes.len() as u64 || data % 2 != entry.position % 2 {
             return false;
         }
@@ -237,7 +246,7 @@ impl Reader {
     }
 
     /// Moves positions behind what was read.
-    fn moved(&mut self, entry: &mut Entry, view: &View, begins: usize, at: usize) {
+    pub(super) fn moved(&mut self, entry: &mut Entry, view: &View, begins: usize, at: usize) {
         let own = at.saturating_sub(view.carry);
         if at > 0 && at >= view.carry {
             if let Some(before) = entry.before.take() {

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use glob::Pattern;
 use glob::PatternError;
 
+use crate::system;
+
 /// Most entries of folders that one look goes through.
 const MOST_ENTRIES: usize = 500_000;
 /// Most folders that wait for their turn.
@@ -52,14 +54,15 @@ impl Budget {
     }
 }
 
-/// Goes over all paths of a pattern that begins with `/`; folders that cannot be read are told, too.
+/// Goes over all paths of a pattern that begins at a root; folders that cannot be read are told, too.
 pub(super) fn walk(
     pattern: &str,
     budget: &mut Budget,
     mut tell: impl FnMut(Result<PathBuf, (PathBuf, io::Error)>) -> Go,
 ) -> Result<Result<(), TooMuch>, PatternError> {
+    let Some((root, pattern)) = system::split_pattern(pattern) else { return Ok(Ok(())) };
     let parts = parts(pattern)?;
-    let mut waiting = vec![(PathBuf::from("/"), 0)];
+    let mut waiting = vec![(root, 0)];
     while let Some((path, at)) = waiting.pop() {
         let Some(part) = parts.get(at) else {
             match tell(Ok(path)) {
@@ -79,7 +82,7 @@ pub(super) fn walk(
 
 fn parts(pattern: &str) -> Result<Vec<Part>, PatternError> {
     let mut parts = Vec::new();
-    for text in pattern.split('/').filter(|text| !text.is_empty() && *text != ".") {
+    for text in pattern.split(system::parts_names).filter(|text| !text.is_empty() && *text != ".") {
         match text {
             "**" if matches!(parts.last(), Some(Part::AnyFolders)) => {}
             "**" => parts.push(Part::AnyFolders),
@@ -137,8 +140,12 @@ impl Further<'_> {
             let kind = entry.file_type().ok();
             let go = match part {
                 Part::Wild(wild) => match entry.file_name().to_str() {
-                    Some(name) if wild.matches(name) && self.last => tell(Ok(entry.path())),
-                    Some(name) if wild.matches(name) => self.enter(entry.path(), self.at + 1, kind, true)?,
+                    Some(name) if wild.matches_with(name, system::MATCHING) && self.last => {
+                        tell(Ok(entry.path()))
+                    }
+                    Some(name) if wild.matches_with(name, system::MATCHING) => {
+                        self.enter(entry.path(), self.at + 1, kind, true)?
+                    }
                     _ => Go::On,
                 },
                 _ => self.enter(entry.path(), self.at, kind, false)?,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use inotify::EventMask;
 use inotify::Inotify;
@@ -12,6 +13,8 @@ use inotify::WatchMask;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// How long the reader may sleep without a hint: as long as it likes.
+pub(super) const LONGEST_SLEEP: Duration = Duration::MAX;
 /// Most folders that are watched; the others are found by looking.
 const MOST_FOLDERS: usize = 128;
 /// Most files that are watched; the others are found by looking.

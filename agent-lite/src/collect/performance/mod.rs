@@ -1,19 +1,14 @@
-//! Performance counters from `/proc`: what each means is in `docs/counters.md`.
+//! Performance counters, on Linux from `/proc` (what each means is in `docs/counters.md`), on Windows from PDH.
 //!
 //! `Schedule` says which sets are due, `Sampler` reads what they need, [`run`] delivers one batch a
 //! wakeup. A rate is of the time that really went by between two samplings, so a wakeup that is late or
 //! missed makes no wrong value.
 
-mod before;
-mod disks;
-mod processes;
-mod rows;
-mod sampler;
+#[cfg(unix)]
+mod linux;
 mod schedule;
-mod system;
-mod tables;
-#[cfg(test)]
-mod tests;
+#[cfg(windows)]
+mod windows;
 
 use std::time::Duration;
 
@@ -21,9 +16,11 @@ use tokio::time;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::sampler::Roots;
-use self::sampler::Sampler;
+#[cfg(unix)]
+use self::linux::sampler::Sampler;
 use self::schedule::Schedule;
+#[cfg(windows)]
+use self::windows::Sampler;
 use crate::collect::inlet::Inlet;
 use crate::collect::machine;
 use crate::config::settings::PerformanceSettings;
@@ -36,7 +33,7 @@ const KEPT: usize = 64 * 1024;
 
 /// Samples until it is stopped. The caption is the system's name, the instance of the object `System`.
 pub async fn run(settings: PerformanceSettings, caption: String, inlet: Inlet, stop: CancellationToken) {
-    let sampler = Sampler::new(&settings, Roots::default(), caption);
+    let sampler = Sampler::of_this_machine(&settings, caption);
     tokio::select! {
         () = stop.cancelled() => {}
         () = sample(sampler, &inlet) => {}

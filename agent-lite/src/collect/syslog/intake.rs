@@ -39,6 +39,7 @@ pub(super) struct Intake {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Origin {
     /// A process at a unix socket.
+    #[cfg_attr(windows, allow(dead_code, reason = "there are none"))]
     Unix,
     /// Somebody in the network.
     Peer(IpAddr),

@@ -4,7 +4,6 @@
 use std::io;
 use std::net::IpAddr;
 use std::net::TcpListener;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
@@ -12,9 +11,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use nix::errno::Errno;
-use nix::sys::socket::MsgFlags;
-use nix::sys::socket::recv;
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -131,7 +127,7 @@ impl Source {
         // However the agent ends, killed, too, its sender learns it at once: by a reset, so that its next write fails.
         // After an ordinary end that write would succeed, and its messages be lost.
         let _ = stream.set_zero_linger();
-        let lifted = stream.into_std().map(|stream| bind::lift(stream, bind::CONNECTIONS));
+        let lifted = stream.into_std().map(|stream| bind::local::lift(stream, bind::local::CONNECTIONS));
         let Ok(stream) = lifted.and_then(TcpStream::from_std) else { return };
         let Ok(permit) = Arc::clone(&self.streams.permits).try_acquire_owned() else {
             self.streams.desk.lock().await.intake.lose(Loss::Connections, 1);
@@ -157,7 +153,7 @@ impl Connection<'_> {
         if let Ok(stream) = self.serve_watched(stream, stop).await {
             let mut last = Read::Some { full: true };
             for _ in 0..LAST_READS {
-                last = self.read(&stream, stop).await.0;
+                last = self.read(SockRef::from(&stream), stop).await.0;
                 if !matches!(last, Read::Some { full: true }) {
                     break;
                 }
@@ -188,7 +184,7 @@ impl Connection<'_> {
             if !matches!(ready, Ok(Ok(()))) {
                 break;
             }
-            match self.read(&stream, stop).await {
+            match self.read(SockRef::from(&stream), stop).await {
                 (Read::End, _) => break,
                 (Read::Some { full: true }, _) => task::yield_now().await,
                 (Read::Some { full: false }, Some(linger)) => {
@@ -214,7 +210,7 @@ impl Connection<'_> {
         while !stop.is_cancelled() {
             time::sleep(linger).await;
             loop {
-                match self.read(stream, stop).await {
+                match self.read(SockRef::from(stream), stop).await {
                     (Read::Some { full: true }, _) => task::yield_now().await,
                     (Read::Some { full: false } | Read::Nothing, Some(again)) => {
                         linger = again;
@@ -228,14 +224,14 @@ impl Connection<'_> {
     }
 
     /// Reads once, and waits until the queues have what was read.
-    async fn read(&mut self, stream: &impl AsRawFd, stop: &CancellationToken) -> (Read, Option<Duration>) {
-        let stream = stream.as_raw_fd();
+    async fn read(&mut self, stream: SockRef<'_>, stop: &CancellationToken) -> (Read, Option<Duration>) {
         let mut desk = self.streams.desk.lock().await;
         let mut chunk = std::mem::take(&mut desk.chunk);
         chunk.resize(CHUNK, 0);
-        let count = recv(stream, &mut chunk, MsgFlags::MSG_DONTWAIT);
-        let records = match count {
-            Ok(count) => self.take(chunk.get(..count).unwrap_or_default(), &mut desk, stop).await,
+        // The socket is one that does not wait.
+        let count = std::io::Read::read(&mut &*stream, &mut chunk);
+        let records = match &count {
+            Ok(count) => self.take(chunk.get(..*count).unwrap_or_default(), &mut desk, stop).await,
             Err(_) => 0,
         };
         desk.chunk = chunk;
@@ -247,7 +243,9 @@ impl Connection<'_> {
         let read = match count {
             Ok(0) => Read::End,
             Ok(count) => Read::Some { full: count == CHUNK },
-            Err(Errno::EAGAIN | Errno::EINTR) => Read::Nothing,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Read::Nothing
+            }
             Err(_) => Read::End,
         };
         (read, self.pacer.read(now, records))

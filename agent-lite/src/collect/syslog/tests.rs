@@ -332,14 +332,14 @@ fn a_socket_nobody_listens_at_is_replaced_and_nothing_else_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     drop(UnixDatagram::bind(&path).unwrap());
-    let first = bind::unix(&path).unwrap();
+    let first = bind::local::unix(&path).unwrap();
     let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
     assert_eq!(mode & 0o777, 0o666);
-    assert!(bind::unix(&path).is_err_and(|error| error.to_string().contains("listens")));
+    assert!(bind::local::unix(&path).is_err_and(|error| error.to_string().contains("listens")));
     drop(first);
     assert!(!path.exists());
     std::fs::write(&path, "kept").unwrap();
-    assert!(bind::unix(&path).is_err_and(|error| error.to_string().contains("no socket")));
+    assert!(bind::local::unix(&path).is_err_and(|error| error.to_string().contains("no socket")));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept");
 }
 

@@ -195,7 +195,7 @@ pub fn defaults() -> Vec<(Object, Duration)> {
 
 /// Returns whether a text fits a pattern in which `*` is any text. The time is bounded by the product of both
 /// lengths.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(in crate::parse) fn matches(pattern: &str, text: &str) -> bool {
     let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(first) else { return false };
     let mut parts = rest.split('*');

@@ -49,7 +49,7 @@ impl Release {
             "ol" => "Oracle Corporation",
             "sles" | "opensuse-leap" | "opensuse-tumbleweed" => "SUSE GmbH",
             "amzn" => "Amazon.com, Inc.",
-            "azurelinux" | "mariner" => "Microsoft Corporation",
+            "azurelinux" | "mariner" | "windows" => "Microsoft Corporation",
             _ => &self.name,
         }
     }

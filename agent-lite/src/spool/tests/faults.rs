@@ -61,7 +61,7 @@ impl Faults {
     }
 
     /// Stands for the sync itself, which would only make tests slow.
-    pub(in crate::spool) fn sync(&self, _file: &File) -> io::Result<()> {
+    pub(in crate::spool) fn sync(&self, _file: Option<&File>) -> io::Result<()> {
         let mut broken = self.0.lock().unwrap();
         broken.syncs += 1;
         let fails = broken.sync || broken.failing_syncs > 0;

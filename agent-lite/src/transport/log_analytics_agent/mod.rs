@@ -9,6 +9,11 @@ use super::ClientCertificate;
 use super::Outgoing;
 use super::Parcel;
 use super::WorkspaceEndpoints;
+use super::data_collector::TIME_FIELD;
+use super::data_collector::log_type;
+use super::times::http_date;
+use crate::record::Table;
+use crate::record::Timestamp;
 
 mod blob;
 mod reply;
@@ -44,6 +49,32 @@ pub fn post_items(
 ) -> Outgoing {
     data(workspace, "/OperationalData.svc/PostJsonDataItems", agent, request_id)
         .field("x-ms-client-request-retry-count", itoa::Buffer::new().format(retries))
+        .field_if("content-encoding", parcel.encoding)
+        .body(parcel.body.clone())
+}
+
+/// Returns whether the rows of a table go to a custom one: what the legacy agent for Linux has no items for.
+pub fn is_custom_json(table: &Table) -> bool {
+    match table {
+        Table::Event | Table::W3cIisLog => true,
+        Table::Syslog | Table::Perf | Table::Heartbeat | Table::Operation | Table::Custom(_) => false,
+    }
+}
+
+/// Returns the request with a parcel of rows for a custom table (oms-protocol, section 3.1, "custom JSON table").
+pub fn post_rows(
+    workspace: &WorkspaceEndpoints,
+    agent: &Agent,
+    table: &Table,
+    parcel: &Parcel,
+    (request_id, retries): (Uuid, u32),
+    now: Timestamp,
+) -> Outgoing {
+    data(workspace, "/OperationalData.svc/PostJsonDataItems?api-version=2016-04-01", agent, request_id)
+        .field("x-ms-client-request-retry-count", itoa::Buffer::new().format(retries))
+        .field("log-type", &log_type(table))
+        .field("x-ms-date", &http_date(now))
+        .field("time-generated-field", TIME_FIELD)
         .field_if("content-encoding", parcel.encoding)
         .body(parcel.body.clone())
 }

@@ -45,9 +45,11 @@ fn columns_of(table: &Table) -> Vec<Column> {
     let numbers = match table {
         Table::Syslog => 1..=8,
         Table::Perf => 16..=19,
+        Table::Event => 64..=74,
         Table::Custom(_) => 24..=25,
         Table::Heartbeat => 32..=42,
         Table::Operation => 48..=53,
+        Table::W3cIisLog => 96..=116,
     };
     numbers.map(|number| Column::of_number(number).unwrap()).collect()
 }
@@ -76,8 +78,8 @@ fn any_value(column: Column, most: usize) -> BoxedStrategy<(Column, Owned)> {
 }
 
 fn any_records(most: usize, count: usize) -> impl Strategy<Value = (Table, Vec<(i64, Values)>)> {
-    let tables =
-        ["Syslog", "Perf", "Heartbeat", "Operation", "App_CL"].map(|name| name.parse::<Table>().unwrap());
+    let tables = ["Syslog", "Perf", "Event", "Heartbeat", "Operation", "W3CIISLog", "App_CL"]
+        .map(|name| name.parse::<Table>().unwrap());
     proptest::sample::select(tables.to_vec()).prop_flat_map(move |table| {
         let all = columns_of(&table);
         let needed = usize::from(table == Table::Perf) * all.len();
@@ -128,8 +130,9 @@ fn inflated(parcel: &Parcel) -> Vec<u8> {
 fn rows_of(form: &Form, parcel: &Parcel) -> Vec<Json> {
     let mut body: Json = serde_json::from_slice(&inflated(parcel)).unwrap();
     let rows = match form {
-        Form::LogAnalyticsAgent { .. } => body["DataItems"].take(),
-        Form::DataCollector | Form::LogsIngestion => body,
+        Form::LogAnalyticsAgent { .. } if body.is_object() => body["DataItems"].take(),
+        // Custom JSON has no envelope.
+        Form::LogAnalyticsAgent { .. } | Form::DataCollector | Form::LogsIngestion => body,
     };
     let Json::Array(rows) = rows else { panic!("an array") };
     rows

@@ -10,6 +10,7 @@ use super::syslog::Syslog;
 use crate::record::Column;
 use crate::record::Record;
 use crate::record::Value;
+use crate::system;
 
 /// Which names a transport allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,20 +19,22 @@ pub(super) enum Names {
     LogsIngestion,
     /// The same but `TimeGenerated` and `RawData`, which are reserved (HTTP Data Collector API).
     DataCollector,
+    /// As there; the legacy agent's way into a custom table.
+    CustomJson,
 }
 
 impl Names {
     fn time(self) -> &'static str {
         match self {
             Self::LogsIngestion => "TimeGenerated",
-            Self::DataCollector => crate::transport::data_collector::TIME_FIELD,
+            Self::DataCollector | Self::CustomJson => crate::transport::data_collector::TIME_FIELD,
         }
     }
 
     fn fraction(self) -> Fraction {
         match self {
             Self::LogsIngestion => Fraction::Exact,
-            Self::DataCollector => Fraction::Milliseconds,
+            Self::DataCollector | Self::CustomJson => Fraction::Milliseconds,
         }
     }
 
@@ -39,29 +42,34 @@ impl Names {
     fn of(self, column: Column) -> Option<&'static str> {
         match (self, column) {
             (_, Column::InstalledDate) => None,
-            (Self::DataCollector, Column::RawData) => Some("Message"),
-            (Self::LogsIngestion | Self::DataCollector, column) => Some(column.name()),
+            (Self::DataCollector | Self::CustomJson, Column::RawData) => Some("Message"),
+            (Self::LogsIngestion | Self::DataCollector | Self::CustomJson, column) => Some(column.name()),
         }
     }
 }
 
 /// Writes what is the same in every row of an agent.
 pub(super) fn write_head(kind: Kind, agent: &Agent, out: &mut Vec<u8>) {
+    if kind == Kind::Event {
+        // What the table has from every agent on Windows. The computer is the event's own.
+        return out.extend_from_slice(b"{\"SourceSystem\":\"OpsManager\"");
+    }
     out.extend_from_slice(b"{\"Computer\":");
     write_text(&agent.computer, usize::MAX, out);
     let mut fields = Fields::new(usize::MAX, out);
     let id = agent.agent_id.hyphenated().to_string();
     match kind {
         Kind::Syslog => fields.text("CollectorHostName", &agent.computer),
-        Kind::Perf => {}
+        Kind::Perf | Kind::Event => {}
         Kind::Heartbeat if agent.host_ip != UNKNOWN_IP => {
             fields.text("SourceComputerId", &id);
             fields.text("ComputerIP", &agent.host_ip);
         }
         Kind::Heartbeat | Kind::Operation => fields.text("SourceComputerId", &id),
         Kind::Custom => return fields.text("AgentId", &id),
+        Kind::W3cIisLog => fields.text("AgentId", &id),
     }
-    fields.text("SourceSystem", "Linux");
+    fields.text("SourceSystem", system::SOURCE_SYSTEM);
 }
 
 /// Writes the rest of a row.
@@ -81,7 +89,9 @@ pub(super) fn write(
     // Azure Monitor puts the time of arrival for a `TimeGenerated` older than two days; this column keeps the real one.
     let replaced = names == Names::LogsIngestion && kind != Kind::Syslog;
     if replaced && !record.values().any(|(column, _)| column == Column::EventTime) {
-        fields.time("EventTime", record.time(), names.fraction());
+        // A column of one's own in a table that is not has this ending.
+        let name = if kind == Kind::Event { "EventTime_CF" } else { "EventTime" };
+        fields.time(name, record.time(), names.fraction());
     }
     match kind {
         Kind::Syslog => write_syslog(names, agent, record, &mut fields),
@@ -89,8 +99,14 @@ pub(super) fn write(
             write_columns(names, record, &mut fields);
             write_counter_path(agent, record, &mut fields);
         }
+        Kind::Event => {
+            if record.text(Column::Computer).is_none() {
+                fields.text("Computer", &agent.computer);
+            }
+            write_columns(names, record, &mut fields);
+        }
         Kind::Heartbeat | Kind::Operation => write_columns(names, record, &mut fields),
-        Kind::Custom => {
+        Kind::Custom | Kind::W3cIisLog => {
             fields.integer("Seq", sequence);
             write_columns(names, record, &mut fields);
         }
@@ -104,7 +120,9 @@ fn write_columns(names: Names, record: &Record<'_>, fields: &mut Fields<'_>) {
         match (names.of(column), names, value) {
             (None, ..) => {}
             // Objects are flat there (oms-protocol, section 3.3).
-            (Some(name), Names::DataCollector, Value::Json(json)) => fields.text(name, json),
+            (Some(name), Names::DataCollector | Names::CustomJson, Value::Json(json)) => {
+                fields.text(name, json)
+            }
             (Some(name), _, value) => fields.value(name, value, names.fraction()),
         }
     }

@@ -50,8 +50,10 @@ enum Legacy {
 enum Kind {
     Syslog,
     Perf,
+    Event,
     Heartbeat,
     Operation,
+    W3cIisLog,
     Custom,
 }
 
@@ -79,6 +81,9 @@ impl<'a> Shape<'a> {
             (Form::LogAnalyticsAgent { .. }, Table::Perf) => Layout::Legacy(Legacy::Perf),
             (Form::LogAnalyticsAgent { .. }, Table::Heartbeat) => Layout::Legacy(Legacy::Heartbeat),
             (Form::LogAnalyticsAgent { .. }, Table::Operation) => Layout::Legacy(Legacy::Operation),
+            (Form::LogAnalyticsAgent { .. }, Table::Event | Table::W3cIisLog) => {
+                Layout::Columns(Names::CustomJson, kind(table))
+            }
             (Form::DataCollector, table) => Layout::Columns(Names::DataCollector, kind(table)),
             (Form::LogsIngestion, table) => Layout::Columns(Names::LogsIngestion, kind(table)),
         };
@@ -95,7 +100,7 @@ impl<'a> Shape<'a> {
     pub(super) fn encoding(&self) -> Option<Encoding> {
         match self.layout {
             Layout::Blob | Layout::Columns(Names::DataCollector, _) => None,
-            Layout::Legacy(_) => Some(Encoding::Deflate),
+            Layout::Legacy(_) | Layout::Columns(Names::CustomJson, _) => Some(Encoding::Deflate),
             Layout::Columns(Names::LogsIngestion, _) => Some(Encoding::Gzip),
         }
     }
@@ -108,7 +113,7 @@ impl<'a> Shape<'a> {
     /// Returns most bytes of a text of a row.
     pub(super) fn largest_field(&self) -> usize {
         match self.layout {
-            Layout::Columns(Names::DataCollector, _) => LARGEST_COLLECTOR_FIELD,
+            Layout::Columns(Names::DataCollector | Names::CustomJson, _) => LARGEST_COLLECTOR_FIELD,
             Layout::Blob | Layout::Legacy(_) | Layout::Columns(Names::LogsIngestion, _) => LARGEST_FIELD,
         }
     }
@@ -156,8 +161,10 @@ fn kind(table: &Table) -> Kind {
     match table {
         Table::Syslog => Kind::Syslog,
         Table::Perf => Kind::Perf,
+        Table::Event => Kind::Event,
         Table::Heartbeat => Kind::Heartbeat,
         Table::Operation => Kind::Operation,
+        Table::W3cIisLog => Kind::W3cIisLog,
         Table::Custom(_) => Kind::Custom,
     }
 }

@@ -40,6 +40,9 @@ pub(in crate::transport) fn oracle(
             "Collections": [{"CounterName": text(found(Column::CounterName)),
                              "Value": number(found(Column::CounterValue))}],
         }),
+        (Form::LogAnalyticsAgent { .. }, Table::Event | Table::W3cIisLog) => {
+            columns(form, table, time, values, sequence)
+        }
         (Form::LogAnalyticsAgent { .. }, _) => legacy_other(table, time, values),
         (form, table) => columns(form, table, time, values, sequence),
     }
@@ -91,7 +94,7 @@ fn columns(
     values: &[(Column, Value<'_>)],
     sequence: i64,
 ) -> Json {
-    let collector = *form == Form::DataCollector;
+    let collector = *form != Form::LogsIngestion;
     let mut row = Map::new();
     row.insert("Computer".into(), agent().computer.into());
     for (column, value) in values {
@@ -103,6 +106,7 @@ fn columns(
     let id = Json::from(agent().agent_id.to_string());
     let more = match table {
         Table::Syslog => syslog_defaults(&row, time, collector),
+        Table::Event => vec![("SourceSystem", json!("OpsManager"))],
         Table::Perf => vec![("SourceSystem", json!("Linux")), ("CounterPath", counter_path(&row))],
         Table::Heartbeat => vec![
             ("SourceSystem", json!("Linux")),
@@ -110,11 +114,15 @@ fn columns(
             ("ComputerIP", json!("10.0.0.4")),
         ],
         Table::Operation => vec![("SourceSystem", json!("Linux")), ("SourceComputerId", id)],
+        Table::W3cIisLog => {
+            vec![("SourceSystem", json!("Linux")), ("AgentId", id), ("Seq", sequence.into())]
+        }
         Table::Custom(_) => vec![("AgentId", id), ("Seq", sequence.into())],
     };
     row.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
     if !collector {
-        row.entry("EventTime").or_insert_with(|| iso(time, collector).into());
+        let name = if *table == Table::Event { "EventTime_CF" } else { "EventTime" };
+        row.entry(name).or_insert_with(|| iso(time, collector).into());
     }
     row.insert(
         if collector { "CollectionTime" } else { "TimeGenerated" }.into(),
@@ -242,6 +250,15 @@ const OPERATION: &[(Column, Value<'_>)] = &[
     (Column::OperationStatus, Value::Text("Warning")),
     (Column::Detail, Value::Text("queue 90 % full")),
 ];
+const IIS: &[(Column, Value<'_>)] = &[
+    (Column::FilePath, Value::Text("/iis/W3SVC1/u_ex261123.log")),
+    (Column::CsUriStem, Value::Text("/a%20b")),
+    (Column::SPort, Value::Integer(443)),
+    (Column::ScStatus, Value::Text("404")),
+    (Column::ScBytes, Value::Integer(5_000_000_000)),
+    (Column::CustomFields, Value::Json("{\"X-Forwarded-For\":\"10.1.1.1\"}")),
+    (Column::RawData, Value::Text("a line")),
+];
 const CUSTOM: &[(Column, Value<'_>)] =
     &[(Column::FilePath, Value::Text("/var/log/app.log")), (Column::RawData, Value::Text("line\n two"))];
 
@@ -308,6 +325,43 @@ fn the_columns_are_those_of_the_tables() {
         json!({"CollectionTime": time, "Computer": computer, "AgentId": id, "Seq": 5_242_883,
                "FilePath": "/var/log/app.log", "Message": "line\n two"})
     );
+}
+
+#[test]
+fn a_request_to_iis_has_the_tables_columns_and_its_own_fields_by_every_way() {
+    let (time, id) = ("2026-11-22T11:16:15.227Z", agent().agent_id.to_string());
+    let row = |form: &Form| json_row(form, "W3CIISLog", IIS);
+    let mut expected = json!({
+        "TimeGenerated": time, "EventTime": time, "Computer": agent().computer, "AgentId": id, "SourceSystem": "Linux",
+        "Seq": 5_242_883, "FilePath": "/iis/W3SVC1/u_ex261123.log", "csUriStem": "/a%20b", "sPort": 443,
+        "scStatus": "404", "scBytes": 5_000_000_000_i64, "CustomFields": {"X-Forwarded-For": "10.1.1.1"},
+        "RawData": "a line",
+    });
+    assert_eq!(row(&Form::LogsIngestion), expected);
+    let columns = expected.as_object_mut().unwrap();
+    columns.retain(|name, _| !matches!(name.as_str(), "TimeGenerated" | "EventTime" | "RawData"));
+    columns.insert("CollectionTime".into(), time.into());
+    columns.insert("Message".into(), "a line".into());
+    columns.insert("CustomFields".into(), "{\"X-Forwarded-For\":\"10.1.1.1\"}".into());
+    assert_eq!(row(&Form::DataCollector), expected);
+    assert_eq!(row(&LEGACY), expected);
+}
+
+#[test]
+fn an_event_has_the_computer_that_made_it_and_its_time_in_a_column_that_arrival_does_not_change() {
+    let event = [
+        (Column::Computer, Value::Text("dc1.example")),
+        (Column::EventId, Value::Integer(7036)),
+        (Column::EventData, Value::Text("<DataItem/>")),
+    ];
+    let time = "2026-11-22T11:16:15.227Z";
+    let mut row = json!({"Computer": "dc1.example", "EventID": 7036, "EventData": "<DataItem/>", "SourceSystem": "OpsManager", "CollectionTime": time});
+    assert_eq!(json_row(&Form::DataCollector, "Event", &event), row);
+    assert_eq!(json_row(&LEGACY, "Event", &event), row);
+    row.as_object_mut().unwrap().remove("CollectionTime");
+    (row["TimeGenerated"], row["EventTime_CF"]) = (time.into(), time.into());
+    assert_eq!(json_row(&Form::LogsIngestion, "Event", &event), row);
+    assert_eq!(json_row(&LEGACY, "Event", &event[1..])["Computer"], agent().computer);
 }
 
 #[test]

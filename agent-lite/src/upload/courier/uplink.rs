@@ -171,6 +171,10 @@ impl Uplink {
                     let upload = blob::Upload { workspace, agent: &self.agent, log, form: &self.form };
                     return upload.send(&mut self.channels, parcel, retries).await;
                 }
+                None if log_analytics_agent::is_custom_json(table) => {
+                    let attempt = (request_id, retries);
+                    log_analytics_agent::post_rows(workspace, &self.agent, table, parcel, attempt, now())
+                }
                 None => log_analytics_agent::post_items(workspace, &self.agent, parcel, request_id, retries),
             },
             Route::DataCollector(workspace, key) => {

@@ -49,6 +49,12 @@ impl Pair {
         CertificateDer::from_pem_slice(self.certificate.as_bytes()).ok()
     }
 
+    /// Returns whom the certificate names.
+    pub fn subject(&self) -> Option<String> {
+        let certificate = Certificate::from_der(&self.der()?).ok()?;
+        Some(certificate.tbs_certificate().subject().to_string())
+    }
+
     /// Returns when the certificate begins and ends.
     pub fn validity(&self) -> Option<(SystemTime, SystemTime)> {
         let certificate = Certificate::from_der(&self.der()?).ok()?;

@@ -17,7 +17,6 @@ async fn identity() -> Identity {
         workspace: WORKSPACE.to_owned(),
         domain: "opinsights.azure.com".to_owned(),
         update_endpoint: None,
-        machine: machine_id(),
         pair: pair(0).await,
     }
 }

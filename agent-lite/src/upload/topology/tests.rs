@@ -83,7 +83,6 @@ impl World {
             workspace: WORKSPACE.to_owned(),
             domain: "opinsights.azure.com".to_owned(),
             update_endpoint: None,
-            machine: None,
             pair: old.clone(),
         };
         let world = Self { stage, service, state, old };

@@ -44,6 +44,21 @@ async fn much_arrives_in_order_both_ways_whatever_pipes_there_are() {
 }
 
 #[tokio::test]
+async fn what_the_kernel_refuses_to_move_is_copied() {
+    let pipes = pool(PLENTY);
+    (0..PLENTY.most).for_each(|_| pipes.put_no_pipe());
+    let (client_far, origin_far, tunnel) = tunnel(&pipes, BOUNDS).await;
+    let (up, down) = (content(6, MUCH), content(7, MUCH));
+    let talks = [tokio::spawn(talk(client_far, up.clone())), tokio::spawn(talk(origin_far, down.clone()))];
+    let [at_client, at_origin] = talks;
+    assert!(at_origin.await.unwrap() == up && at_client.await.unwrap() == down);
+    let expected = Traffic { up: up.len() as u64, down: down.len() as u64 };
+    assert_eq!(tunnel.await.unwrap(), (Ending::Finished, expected));
+    let (open, idle) = pipes.count();
+    assert!(open < PLENTY.most && open == idle, "what refused was not lent again: {open} open, {idle} idle");
+}
+
+#[tokio::test]
 async fn what_stands_behind_an_urgent_byte_arrives_and_the_end_is_only_after_it() {
     let pipes = pool(PLENTY);
     let (mut client_far, mut origin_far, tunnel) = tunnel(&pipes, BOUNDS).await;

@@ -26,9 +26,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::SupportedProtocolVersion;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::crypto::provider;
 
 /// What a relay does with a connection once it has read a request.
 #[derive(Clone, Copy)]
@@ -189,7 +190,7 @@ impl Authority {
         let params = CertificateParams::new([name.to_owned()]).expect("a name");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(&[version])
             .expect("the version")
             .with_no_client_auth()

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::SHORTEST;
+use super::super::SHORTEST;
 use super::before::Before;
 use super::disks;
 use super::disks::Logical;
@@ -62,7 +62,7 @@ pub(super) struct Tables {
 }
 
 /// All sets, and what their rates begin with.
-pub(super) struct Sampler {
+pub(in super::super) struct Sampler {
     tables: Tables,
     sets: Vec<Set>,
 }
@@ -85,6 +85,11 @@ enum State {
 }
 
 impl Sampler {
+    /// Samples this machine.
+    pub(in super::super) fn of_this_machine(settings: &PerformanceSettings, caption: String) -> Self {
+        Self::new(settings, Roots::default(), caption)
+    }
+
     /// Takes the sets whose names are known; the configuration has seen to it that all are.
     pub(super) fn new(settings: &PerformanceSettings, roots: Roots, caption: String) -> Self {
         let mut sets = Vec::new();
@@ -101,18 +106,18 @@ impl Sampler {
     }
 
     /// Returns the interval of each set.
-    pub(super) fn intervals(&self) -> Vec<Duration> {
+    pub(in super::super) fn intervals(&self) -> Vec<Duration> {
         self.sets.iter().map(|set| set.every).collect()
     }
 
     /// Reads what the first rates begin with, and makes no records.
-    pub(super) async fn begin(&mut self, now: Instant) {
+    pub(in super::super) async fn begin(&mut self, now: Instant) {
         let all: Vec<usize> = (0..self.sets.len()).collect();
         self.sample(&all, now, Timestamp::default(), &mut Frames::default()).await;
     }
 
     /// Writes the records of the sets at these places and returns how many values were lost.
-    pub(super) async fn sample(
+    pub(in super::super) async fn sample(
         &mut self,
         due: &[usize],
         now: Instant,

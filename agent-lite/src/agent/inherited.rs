@@ -1,0 +1,171 @@
+//! What another machine left in a clone's folders: it is not sent, and waits for a person.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::StartError;
+use super::seal::Inheritance;
+use super::start;
+use crate::config::settings::Config;
+use crate::events::Event;
+use crate::events::say;
+use crate::spool;
+use crate::upload::identity::read_file;
+use crate::upload::identity::rename_file;
+
+/// The file that says what it is.
+pub(super) const NOTE: &str = "note.json";
+/// In the state folder.
+pub(super) const IN_STATE: &str = "inherited";
+/// In the folder of the queues, where no workspace's name begins with a point.
+pub(super) const IN_SPOOL: &str = ".inherited";
+/// Most that are kept; of more, an image of a clone's clone, the oldest go.
+const MOST: usize = 2;
+
+/// Whether the identity is taken back, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeBack {
+    /// The records only: they are sent as this machine's agent.
+    Queues,
+    /// All: this is the machine that was sealed, whatever its parts say.
+    QueuesAndIdentity,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Records that are sent by this machine now.
+    pub records: u64,
+    /// Whether nothing is left of them.
+    pub all: bool,
+}
+
+pub(super) fn of_state(state: &Path, one: &Inheritance) -> PathBuf {
+    state.join(IN_STATE).join(&one.folder)
+}
+
+/// Returns the folder of its queues.
+pub fn place(one: &Inheritance) -> PathBuf {
+    of_spool(one)
+}
+
+pub(super) fn of_spool(one: &Inheritance) -> PathBuf {
+    one.spool.join(IN_SPOOL).join(&one.folder)
+}
+
+/// Returns what lies in a state folder, the oldest first. What cannot be read is left out.
+pub fn list(state: &Path) -> Vec<Inheritance> {
+    let Ok(entries) = fs::read_dir(state.join(IN_STATE)) else { return Vec::new() };
+    let note = |entry: fs::DirEntry| {
+        let text = read_file(&entry.path().join(NOTE)).ok()??;
+        let one: Inheritance = serde_json::from_str(&text).ok()?;
+        // The name leads to what is removed: it is this folder's, whatever the note says.
+        (*one.folder == *entry.file_name()).then_some(one)
+    };
+    let mut all: Vec<Inheritance> = entries.flatten().filter_map(note).collect();
+    all.sort_by(|a, b| a.folder.cmp(&b.folder));
+    all
+}
+
+/// Takes the newest back. No agent may run with the folder.
+pub fn take_back(config: &Config, what: TakeBack) -> Result<Moved, StartError> {
+    let _lock = start::lock(&config.state)?;
+    let Some(newest) = list(&config.state).pop() else {
+        return Err(StartError::Config("nothing is inherited here".to_owned()));
+    };
+    let mut moved = Moved { records: 0, all: true };
+    let kept = of_spool(&newest);
+    for entry in folders(&kept)? {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Some(workspace) = config.workspaces.iter().find(|workspace| workspace.name == name) else {
+            moved.all = false;
+            continue;
+        };
+        let into = config.spool.folder.join(&name);
+        let contents = |queue: &Path| spool::contents(queue).map_err(|error| StartError::of(queue, error));
+        let together = contents(&entry)?.bytes + contents(&into)?.bytes;
+        if together > workspace.cap {
+            return Err(StartError::Config(format!(
+                "[workspace.{name}] `cap` is less than the {together} bytes that both queues have together: raise it first"
+            )));
+        }
+        moved.records += spool::take_over(&entry, &into)?.records;
+    }
+    if what == TakeBack::QueuesAndIdentity {
+        take_identity(&config.state, &newest)?;
+    }
+    if moved.all {
+        remove(&config.state, &newest)?;
+    }
+    Ok(moved)
+}
+
+/// Puts GUID and certificates back in the place of this machine's. The seal is this machine's already.
+fn take_identity(state: &Path, one: &Inheritance) -> Result<(), StartError> {
+    let kept = of_state(state, one);
+    for name in ["identity", "agent-id"] {
+        let (from, to) = (kept.join(name), state.join(name));
+        if !from.exists() {
+            continue;
+        }
+        if to.is_dir() {
+            fs::remove_dir_all(&to).map_err(|error| StartError::of(&to, error))?;
+        }
+        rename_file(&from, &to)?;
+    }
+    Ok(())
+}
+
+/// Removes all that was inherited, for good. No agent may run with the folder.
+pub fn discard(config: &Config) -> Result<Vec<Inheritance>, StartError> {
+    let _lock = start::lock(&config.state)?;
+    let all = list(&config.state);
+    all.iter().try_for_each(|one| remove(&config.state, one))?;
+    Ok(all)
+}
+
+/// Removes the oldest of too many, and says so.
+pub(super) fn keep_the_newest(state: &Path) -> Result<(), StartError> {
+    let all = list(state);
+    for oldest in all.iter().take(all.len().saturating_sub(MOST)) {
+        let detail = format_args!(
+            "{} records of agent {}, found {}; {MOST} are kept",
+            oldest.records,
+            oldest.agent_id.as_deref().unwrap_or("?"),
+            oldest.found
+        );
+        say(Event::InheritedRemoved, "agent", detail);
+        remove(state, oldest)?;
+    }
+    Ok(())
+}
+
+/// The note goes last: what an interruption leaves is listed and can be removed again.
+fn remove(state: &Path, one: &Inheritance) -> Result<(), StartError> {
+    for folder in [of_spool(one), of_state(state, one)] {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(StartError::of(&folder, error));
+            }
+            _ => {}
+        }
+        // Whoever holds the last one of them is empty now.
+        if let Some(parent) = folder.parent() {
+            let _ = fs::remove_dir(parent);
+        }
+    }
+    Ok(())
+}
+
+fn folders(folder: &Path) -> Result<Vec<PathBuf>, StartError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| StartError::of(folder, error))?,
+    };
+    let mut found: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    found.sort();
+    Ok(found)
+}
