@@ -17,6 +17,11 @@ bench-load *options:
     cargo build --release -p benches --bin load -p la-gateway --bin la-gateway
     target/release/load run {{options}}
 
+# What the status page and the metrics cost with 5,000 clients and 10,000 tunnels.
+bench-page *options:
+    cargo build --release -p benches --bin load -p la-gateway --bin la-gateway
+    target/release/load page {{options}}
+
 # Write docs/events.md and docs/agent-events.md anew from the tables.
 events:
     UPDATE_DOCS=1 cargo test -p la-gateway --test event_reference

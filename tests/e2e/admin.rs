@@ -4,20 +4,25 @@ use std::sync::Arc;
 
 use end_to_end::config::Config;
 use end_to_end::gateway::Gateway;
+use end_to_end::patience::patiently;
 use end_to_end::pki::Pki;
 use end_to_end::users::basic;
 use end_to_end::users::users_file;
 use end_to_end::wire;
 use end_to_end::wire::Answer;
+use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use crate::agent_only_way::Network;
 use crate::stage::ANYONE;
 
 const REFUSALS: &str = "la_gateway_admin_refusals_total";
 const NAME: &str = "gateway.example.com";
+/// Most admin connections of one network.
+const SHARE: usize = 32;
 
 /// An admin listener with TLS, a user `ann` with the password `secret`, and these keys.
 fn guarded(pki: &Pki, tls: &str, keys: &str) -> Config {
@@ -167,4 +172,60 @@ async fn a_name_that_is_not_written_is_not_answered_and_every_answer_is_strict()
         assert!(policy.starts_with("default-src 'none'; "), "{policy}");
     }
     assert_eq!(gateway.metric(REFUSALS, &[("reason", "host_denied")]).await, 3.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beyond_loopback_metrics_alone_are_shown_in_the_clear_and_to_listed_networks_only() {
+    let Some(network) = Network::new().await else { return };
+    let near = network.near;
+    let config = |keys: &str| Config::new(&format!("[admin]\naddress = \"{near}:0\"\n{keys}\n{ANYONE}"));
+    let gateway = Gateway::start(&config(&format!("from = [\"{near}/32\"]\nopen = [\"metrics\"]"))).await;
+    assert_eq!(gateway.get("/metrics").await.head.status, 200);
+    for path in ["/", "/page.js", "/api/clients", "/api/events", "/readyz"] {
+        let answer = gateway.get(path).await;
+        assert_eq!(answer.head.status, 403, "{path}");
+        assert!(
+            answer.text().contains("needs `tls`, and `users_file` or `certificates`"),
+            "{}",
+            answer.text()
+        );
+    }
+    // A password in the clear would help whoever listens on the way, and nobody else.
+    config(&format!("from = [\"{near}/32\"]")).write(gateway.folder());
+    gateway.hang_up();
+    gateway.wait_for_record("a refused reload", |record| record.event_id() == Some(131)).await;
+    assert!(gateway.everything_said().contains("has no TLS and no password"));
+    assert_eq!(gateway.get("/api/clients").await.head.status, 403);
+    config("from = [\"192.0.2.9/32\"]\nopen = [\"metrics\"]").write(gateway.folder());
+    gateway.hang_up();
+    gateway.wait_for_record("a reload", |record| record.event_id() == Some(130)).await;
+    let mut stranger = TcpStream::connect(gateway.admin()).await.expect("a connection");
+    wire::send_head(&mut stranger, "GET /metrics", &[("Host", "127.0.0.1")], 0).await;
+    assert!(wire::read_answer_until_close(&mut stranger).await.is_none(), "closed without a word");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_network_takes_half_of_the_admin_connections_and_no_more() {
+    let gateway = Gateway::start(&Config::new(ANYONE)).await;
+    let from = async |last: u8| {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, last], 0).into()).expect("an address of ours");
+        socket.connect(gateway.admin()).await.expect("a connection")
+    };
+    let ask = async |stream: &mut TcpStream| {
+        let headers = [("Host", "127.0.0.1"), ("Connection", "close")];
+        wire::send_head(stream, "GET /metrics", &headers, 0).await;
+        wire::read_answer_until_close(stream).await
+    };
+    let mut greedy = Vec::new();
+    for _ in 0..SHARE {
+        greedy.push(from(7).await);
+    }
+    assert!(ask(&mut from(7).await).await.is_none(), "one more is closed without a word");
+    let other = ask(&mut from(8).await).await.expect("an answer");
+    let metrics = end_to_end::metrics::Metrics::parse(other.text());
+    assert_eq!(metrics.value(REFUSALS, &[("reason", "busy")]), 1.0);
+    // Who waited is answered, and whoever goes makes room.
+    assert_eq!(ask(&mut greedy.remove(0)).await.expect("an answer").head.status, 200);
+    patiently("there is room again", async { while ask(&mut from(7).await).await.is_none() {} }).await;
 }

@@ -27,10 +27,10 @@ every = "1s"
 "#;
 
 /// A network namespace with one neighbour, which is gone when it is dropped.
-struct Network {
+pub(crate) struct Network {
     name: String,
     /// The address of the gateway, on this side.
-    near: Ipv4Addr,
+    pub near: Ipv4Addr,
     /// The agent's.
     far: Ipv4Addr,
 }
@@ -48,7 +48,7 @@ struct Sent {
 
 impl Network {
     /// Makes a namespace that knows no way but to its neighbour, or says `skipped: …`.
-    async fn new() -> Option<Self> {
+    pub(crate) async fn new() -> Option<Self> {
         static NEXT: AtomicU8 = AtomicU8::new(0);
         let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let [.., high, low] = process.to_be_bytes();

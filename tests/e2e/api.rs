@@ -1,7 +1,10 @@
 //! The API of the admin listener: every answer is as its own description says.
 
 use end_to_end::config::Config;
+use end_to_end::gateway::Gateway;
 use end_to_end::patience::patiently;
+use end_to_end::users::basic;
+use end_to_end::users::users_file;
 use end_to_end::wire;
 use serde_json::Value;
 use serde_json::json;
@@ -104,6 +107,32 @@ async fn events_come_by_themselves_to_a_bounded_number_and_end_with_the_gateway(
         while next(lines, "event: status").await.is_some() {}
     }
     assert_eq!(stage.gateway.exit_status().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_end_with_a_reload_and_who_comes_back_is_judged_by_the_new_configuration() {
+    let gateway = Gateway::start(&Config::new(ANYONE)).await;
+    let (host, right) = (gateway.admin().to_string(), basic("ann", "secret"));
+    let listen = async |headers: &[(&str, &str)]| {
+        let mut stream = TcpStream::connect(gateway.admin()).await.expect("a connection");
+        let headers = [&[("Host", host.as_str())], headers].concat();
+        wire::send_head(&mut stream, "GET /api/events", &headers, 0).await;
+        stream
+    };
+    let mut lines = BufReader::new(listen(&[]).await).lines();
+    next(&mut lines, "event: status").await.expect("an event");
+    Config::new(&format!("[admin]\naddress = \"127.0.0.1:0\"\nusers_file = \"admin.users\"\n{ANYONE}"))
+        .file("admin.users", &users_file(&[("ann", "secret")]))
+        .write(gateway.folder());
+    gateway.hang_up();
+    gateway.wait_for_record("a reload", |record| record.event_id() == Some(130)).await;
+    while next(&mut lines, "event: status").await.is_some() {}
+    let refused = wire::read_head(&mut listen(&[]).await).await.expect("an answer");
+    assert_eq!(refused.status, 401);
+    let mut known = BufReader::new(listen(&[("Authorization", &right)]).await).lines();
+    for _ in 0..2 {
+        next(&mut known, "event: status").await.expect("an event");
+    }
 }
 
 /// Returns the line behind the next one like this, or `None` at the end.

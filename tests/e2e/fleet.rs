@@ -273,3 +273,32 @@ async fn the_table_survives_a_reload_without_the_users_it_removed_and_status_sho
     assert_eq!((&status["fleet"]["clients"], &status["fleet"]["silent"]), (&2.into(), &0.into()));
     assert_eq!(bytes(&status["fleet"]["roles"]["agents"]), bytes(&after));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hundreds_of_clients_add_no_series_to_those_of_ten() {
+    let stage = Stage::good(Config::new(ROLES).file("users", &users_file(&USERS))).await;
+    let come = async |clients: std::ops::Range<u16>| {
+        for number in clients {
+            let [high, low] = number.to_be_bytes();
+            let source = IpAddr::from([127, 40, high, low]);
+            // One is carried, and what it may not reach is refused.
+            for (target, status) in [(GOOD_TARGET, 200), ("evil.example:443", 403)] {
+                let mut client = RawClient::connect_from(source, stage.gateway.proxy()).await;
+                client.send(&connect_request(target, &[])).await;
+                let status_seen = match client.verdict().await {
+                    Ok(tunnel) => tunnel.head.status,
+                    Err(answer) => answer.head.status,
+                };
+                assert_eq!(status_seen, status, "{source} {target}");
+            }
+        }
+    };
+    come(1..11).await;
+    let (few, body) = (stage.gateway.metrics().await, stage.gateway.get("/metrics").await.body.len());
+    come(11..311).await;
+    assert_eq!(stage.gateway.metrics().await.series(), few.series());
+    // Longer numbers, and nothing else.
+    assert!(stage.gateway.get("/metrics").await.body.len() < body + body / 10);
+    let known: Value = serde_json::from_str(stage.gateway.get("/api/status").await.text()).expect("JSON");
+    assert_eq!(known["clients"]["known"], 310);
+}

@@ -59,6 +59,15 @@ impl Gateway {
         Self::start_by(shell, config).await
     }
 
+    /// Starts the program with the path of its configuration as one writes it who stands in the folder.
+    pub async fn start_here(config: &Config) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        config.write(folder.path());
+        let mut command = tokio::process::Command::new(program());
+        command.args(["--config", "gateway.toml"]);
+        Self::launch(command, Arc::new(folder)).bound(config.listeners()).await
+    }
+
     /// Starts this copy of the program.
     pub async fn start_copy(copy: &Path, config: &Config) -> Self {
         Self::start_by(tokio::process::Command::new(copy), config).await

@@ -16,6 +16,7 @@ mod job;
 mod measure;
 mod network;
 mod origin;
+mod page;
 mod peers;
 mod processes;
 mod programs;
@@ -52,6 +53,8 @@ enum Command {
     Run(run::Options),
     /// How the gateway's cost grows with tunnels, users and rules; writes charts
     Growth(growth::Options),
+    /// What the status page and the metrics cost with thousands of clients
+    Page(page::Options),
     /// Print the table of figures taken before
     Table {
         /// Files of `run`
@@ -86,6 +89,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(options) => return run::run(&options),
         Command::Growth(options) => return growth::run(&options),
+        Command::Page(options) => return page::run(&options),
         Command::Table { files } => print!("{}", report::table(&report::read(&files)?)),
         Command::Leash { program, arguments } => {
             anyhow::bail!("{}: {}", program.display(), processes::leash(&program, &arguments))

@@ -202,7 +202,7 @@ fn floor(stage: &Stage, address: SocketAddr, pipe: usize) -> anyhow::Result<Comm
 }
 
 /// Returns the gateway that LA_GATEWAY_PROGRAM names, or the one beside this program.
-fn gateway() -> anyhow::Result<PathBuf> {
+pub(crate) fn gateway() -> anyhow::Result<PathBuf> {
     let beside = || Some(std::env::current_exe().ok()?.with_file_name("la-gateway"));
     let file = std::env::var_os("LA_GATEWAY_PROGRAM").map(PathBuf::from).or_else(beside);
     let file = file.filter(|file| file.is_file());

@@ -42,6 +42,7 @@ function span(seconds) {
   return Math.round(seconds / (24 * HOUR)) + " d";
 }
 
+const clock = (time) => time.slice(0, 19).replace("T", " ") + " UTC";
 const plural = (count, one, more) => number(count) + " " + (count === 1 ? one : more);
 
 // --- drawing -------------------------------------------------------------------------------------------
@@ -117,6 +118,7 @@ function verdict(status) {
   if (traffic.bytes_up_per_second + traffic.bytes_down_per_second > 0) return ["good", "Traffic is flowing"];
   if (traffic.tunnels > 0) return ["good", "Ready: tunnels are open, nothing moves just now"];
   if (traffic.refusals_per_minute > 0 && traffic.connects_per_minute === 0) return ["warn", "Requests come, and all are refused"];
+  if (clients.silent > 0) return ["warn", "No tunnel is open, and " + plural(clients.silent, "client is", "clients are") + " silent"];
   if (clients.known === 0) return ["good", "Ready: no client has come yet"];
   return ["good", "Ready: no tunnel is open just now"];
 }
@@ -136,7 +138,7 @@ function drawStatus() {
   document.body.dataset.state = status.state;
   write($("version"), "version " + status.version);
   write($("uptime"), "up " + span(status.uptime_seconds));
-  write($("clock"), status.time.replace("T", " ").replace("Z", " UTC"));
+  write($("clock"), clock(status.time));
   write($("rate-up"), bytes(traffic.bytes_up_per_second) + "/s");
   write($("rate-down"), bytes(traffic.bytes_down_per_second) + "/s");
   write($("rate-tunnels"), number(traffic.tunnels));
@@ -155,6 +157,7 @@ function drawStatus() {
   write($("count-all"), number(clients.known));
   write($("count-active"), number(clients.active));
   write($("count-silent"), number(clients.silent));
+  $("count-silent").className = clients.silent > 0 ? "warn" : "";
   write($("count-refused"), number(clients.refused));
 }
 
@@ -224,7 +227,7 @@ function drawConfiguration(status) {
   const when = new Date(configuration.last_success * 1000);
   const rows = [
     ["Hash", configuration.hash], ["File", configuration.file || "built-in default"],
-    ["Last reload", when.toISOString().slice(0, 19).replace("T", " ") + " UTC"],
+    ["Last reload", clock(when.toISOString())],
     ["Policy", configuration.policy], ["Version", status.version + ", process " + status.pid],
   ];
   if (configuration.waits.length > 0) rows.push(["Waits", configuration.waits.join("; ")]);
@@ -416,9 +419,11 @@ function look() {
     view.gone = Date.now();
     document.body.dataset.link = "gone";
     say("bad", "The gateway does not answer");
-    const since = view.heard ? " since " + new Date(view.heard).toLocaleTimeString() : "";
-    write($("gone"), "No word from the gateway" + since + ". What is shown is from then. Trying again until it is back.");
+    const since = view.status ? " since " + clock(view.status.time) : "";
+    const ending = view.status && view.status.state !== "serving" ? " It was ending." : "";
+    write($("gone"), "No word from the gateway" + since + "." + ending + " What is shown is from then. Trying again until it is back.");
     $("gone").hidden = false;
+    $("drain").hidden = true;
   }
   if (stream.readyState === EventSource.CLOSED || quiet > 3 * GONE_AFTER && quiet % (2 * GONE_AFTER) < AGAIN_AFTER) listen();
 }
