@@ -3,8 +3,10 @@
 //! Everything that is lost, cut or doubtful is a [`Loss`]. Whoever loses something adds it to the tally of
 //! its place; the Operation records and the metrics are both made from there, so no loss can go unreported.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use prometheus::Encoder;
 use prometheus::IntCounter;
@@ -41,13 +43,15 @@ macro_rules! losses {
 losses! {
     // at a source
     Cut "cut" "records with a text that was longer than 64 KiB and was cut",
-    Unparsed "unparsed" "syslog messages and log lines that are not as their format says, kept whole as they came",
+    Unparsed "unparsed" "syslog messages, log lines and events that are not as their format says, kept whole as they came",
     InvalidText "invalid_text" "records with bytes that are no valid text, replaced by U+FFFD",
     Refused "refused" "records lost because a queue was full or could not be written and the source cannot wait",
     Overflowed "overflowed" "datagrams lost in the socket's buffer before they were read",
     Connections "connections" "connections refused because too many were open",
     Unread "unread" "files that vanished or were truncated before they were read to their end",
-    Unreadable "unreadable" "attempts to read a file or folder that failed",
+    Unreadable "unreadable" "attempts to read a file, folder or channel that failed",
+    Damaged "damaged" "damaged pieces of event log files that were passed over",
+    Missed "missed" "events that were gone from their log before they were read",
     Unsampled "unsampled" "performance counters that could not be read",
     // at a workspace
     Dropped "dropped" "records dropped from the queue because it was full, the oldest first",
@@ -72,6 +76,7 @@ pub struct Counters {
     gateway_connections: IntCounterVec,
     inherited: IntGaugeVec,
     tallies: Arc<Mutex<Vec<(String, Losses)>>>,
+    notes: Arc<Mutex<BTreeMap<String, Notes>>>,
 }
 
 /// The losses of one place.
@@ -92,9 +97,44 @@ impl Losses {
     }
 }
 
+/// What a source says of itself beside numbers, by what it is about: how far a long import is, what is in the way.
+#[derive(Clone, Default)]
+pub struct Notes(Arc<Mutex<BTreeMap<String, String>>>);
+
+/// Most notes of one source; more are left out.
+const MOST_NOTES: usize = 64;
+
+impl Notes {
+    /// Says something about one thing, in the place of what was said about it before.
+    pub fn say(&self, about: &str, text: impl Into<String>) {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.len() < MOST_NOTES || notes.contains_key(about) {
+            notes.insert(about.to_owned(), text.into());
+        }
+    }
+
+    /// Takes back what was said about one thing.
+    pub fn take_back(&self, about: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(about);
+    }
+
+    /// Takes everything back.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Returns what is said now.
+    pub fn all(&self) -> Vec<String> {
+        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.iter().map(|(about, text)| format!("{about}: {text}")).collect()
+    }
+}
+
 /// What one source counts.
 #[derive(Clone)]
 pub struct SourceTally {
+    /// What it says beside.
+    pub notes: Notes,
     /// Records that the source made.
     pub collected: IntCounter,
     /// Its losses.
@@ -165,6 +205,7 @@ impl Counters {
             )
             .expect("a valid metric"),
             tallies: Arc::default(),
+            notes: Arc::default(),
         };
         let families: [Box<dyn prometheus::core::Collector>; 8] = [
             Box::new(counters.losses.clone()),
@@ -187,6 +228,13 @@ impl Counters {
         SourceTally {
             collected: self.collected.with_label_values(&[name]),
             losses: self.losses_of(&format!("source {name}")),
+            notes: self
+                .notes
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(name.to_owned())
+                .or_default()
+                .clone(),
         }
     }
 

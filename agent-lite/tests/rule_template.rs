@@ -27,12 +27,13 @@ use common::document::Source;
 use serde_json::Value;
 
 /// A table and the numbers of its columns (`record/column.rs`).
-const TABLES: [(&str, std::ops::RangeInclusive<u8>); 6] = [
+const TABLES: [(&str, std::ops::RangeInclusive<u8>); 7] = [
     ("Syslog", 1..=15),
     ("Perf", 16..=23),
     ("App_CL", 24..=31),
     ("Heartbeat", 32..=47),
     ("Operation", 48..=63),
+    ("Event", 64..=79),
     ("W3CIISLog", 96..=127),
 ];
 
@@ -60,7 +61,7 @@ fn the_template_declares_exactly_what_the_agent_writes() {
 }
 
 #[test]
-fn every_stream_leads_to_a_table_of_the_template_with_the_same_columns_or_to_syslog() {
+fn every_stream_leads_to_a_table_of_the_template_with_the_same_columns_or_to_a_built_in_one() {
     let rule = rule();
     let tables: BTreeMap<String, Columns> = template()["resources"]
         .as_array()
@@ -81,6 +82,13 @@ fn every_stream_leads_to_a_table_of_the_template_with_the_same_columns_or_to_sys
         let stream = flow["streams"][0].as_str().unwrap();
         match flow["outputStream"].as_str().unwrap() {
             "Microsoft-Syslog" => assert_eq!(stream, "Custom-AgentLiteSyslog"),
+            "Microsoft-Event" => {
+                assert_eq!(stream, "Custom-AgentLiteEvent");
+                let own = columns(&declared[stream]["columns"])
+                    .into_iter()
+                    .filter(|(name, _)| name.ends_with("_CF"));
+                assert_eq!(own.collect::<Columns>(), tables["Custom-Event"], "columns of our own in Event");
+            }
             output => assert_eq!(columns(&declared[stream]["columns"]), tables[output], "{stream}"),
         }
     }

@@ -9,6 +9,7 @@ mod agent_clones;
 mod agent_commands;
 mod agent_crashes;
 mod agent_doctor;
+mod agent_event_logs;
 mod agent_faults;
 mod agent_gateways;
 mod agent_iis;

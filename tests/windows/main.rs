@@ -10,6 +10,7 @@
 mod agent_stage;
 mod control;
 mod counters;
+mod event_log;
 mod files;
 mod service;
 #[path = "../e2e/stage.rs"]

@@ -12,10 +12,13 @@ use super::status::SourceStatus;
 use super::tasks::Tasks;
 use super::workspaces::Workspaces;
 use super::workspaces::losses;
+use crate::collect::evtx;
 use crate::collect::files;
 use crate::collect::heartbeat;
 use crate::collect::performance;
 use crate::collect::syslog;
+#[cfg(windows)]
+use crate::collect::windows_events;
 use crate::config::settings::Config;
 use crate::config::settings::Source;
 use crate::config::settings::SourceKind;
@@ -86,6 +89,7 @@ pub(super) fn status(config: &Config, counters: &Counters) -> Vec<SourceStatus> 
             name: source.name.clone(),
             collected: tally.collected.get(),
             losses: losses(|loss| tally.losses.count(loss)),
+            notes: tally.notes.all(),
         }
     };
     config.sources.iter().map(of).collect()
@@ -110,6 +114,18 @@ fn spawn(tasks: &mut Tasks, source: &Source, config: &Config, workspaces: &Works
             let context = files::Context { state: config.state.clone(), source: name.clone() };
             tasks.spawn(&name, files::run(settings, context, inlet, stop));
         }
+        SourceKind::Evtx(settings) => {
+            let context = evtx::Context { state: config.state.clone(), source: name.clone() };
+            tasks.spawn(&name, evtx::run(settings, context, inlet, stop));
+        }
+        #[cfg(windows)]
+        SourceKind::WindowsEvents(settings) => {
+            let context = windows_events::Context { state: config.state.clone(), source: name.clone() };
+            tasks.spawn(&name, windows_events::run(settings, context, inlet, stop));
+        }
+        // The configuration refuses it elsewhere.
+        #[cfg(not(windows))]
+        SourceKind::WindowsEvents(_) => {}
         SourceKind::Performance(settings) => {
             let caption = shared.machine.release.caption.clone();
             tasks.spawn(&name, performance::run(settings, caption, inlet, stop));

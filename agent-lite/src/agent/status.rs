@@ -62,6 +62,9 @@ pub struct SourceStatus {
     pub collected: u64,
     /// Losses by kind since the start.
     pub losses: BTreeMap<String, u64>,
+    /// How far a long import is, and what is in the way.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// What lies here of another machine.

@@ -19,6 +19,7 @@ use super::settings::ReadFrom;
 use super::values::CodePage;
 use super::values::Facility;
 use super::values::Proxy;
+use super::values::Query;
 use super::values::RecordForm;
 use super::values::Severity;
 use super::values::Size;
@@ -182,6 +183,8 @@ pub(super) struct Sources {
     pub(super) files: BTreeMap<String, Spanned<Files>>,
     pub(super) iis: BTreeMap<String, Spanned<Iis>>,
     pub(super) performance: BTreeMap<String, Spanned<Performance>>,
+    pub(super) evtx: BTreeMap<String, Spanned<Evtx>>,
+    pub(super) windows_events: BTreeMap<String, Spanned<WindowsEvents>>,
     pub(super) heartbeat: BTreeMap<String, Spanned<Heartbeat>>,
 }
 
@@ -262,6 +265,41 @@ impl Default for Iis {
             from: ReadFrom::End,
             look: seconds(10),
         }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Evtx {
+    pub(super) workspaces: Vec<Spanned<String>>,
+    pub(super) paths: Vec<Spanned<String>>,
+    pub(super) look: Duration,
+    pub(super) largest: Parsed<Size>,
+}
+
+impl Default for Evtx {
+    fn default() -> Self {
+        Self {
+            workspaces: Vec::new(),
+            paths: Vec::new(),
+            look: seconds(10),
+            // What Windows lets an event log grow to (wevtutil, maxsize).
+            largest: Parsed(Size(ByteSize::gib(4).as_u64())),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct WindowsEvents {
+    pub(super) workspaces: Vec<Spanned<String>>,
+    pub(super) queries: Vec<Spanned<Parsed<Query>>>,
+    pub(super) from: ReadFrom,
+}
+
+impl Default for WindowsEvents {
+    fn default() -> Self {
+        Self { workspaces: Vec::new(), queries: Vec::new(), from: ReadFrom::End }
     }
 }
 

@@ -215,6 +215,10 @@ pub enum SourceKind {
     Performance(PerformanceSettings),
     /// Custom text logs.
     Files(FilesSettings),
+    /// Files of Windows' event logs.
+    Evtx(EvtxSettings),
+    /// Channels of this Windows' event log.
+    WindowsEvents(WindowsEventsSettings),
     /// Logs of IIS: files, too.
     Iis(FilesSettings),
     /// A row a minute.
@@ -336,6 +340,35 @@ pub enum ReadFrom {
     Beginning,
     /// From its end: only files that are there when the source is new; later ones are read whole.
     End,
+}
+
+/// Files of Windows' event logs, carried over from machines without an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvtxSettings {
+    /// Paths with `*`, `?`, `**` and `[…]`.
+    pub paths: Vec<String>,
+    /// How often folders are looked at for new files.
+    pub look: Duration,
+    /// Most bytes of a file that is read.
+    pub largest: u64,
+}
+
+/// Channels of this Windows' event log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowsEventsSettings {
+    /// The channels, each with the events that are taken.
+    pub queries: Vec<ChannelQuery>,
+    /// Where a channel that was never read begins.
+    pub from: ReadFrom,
+}
+
+/// A channel and which of its events are taken, written `System!*[System[Level<=3]]` as in data collection rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelQuery {
+    /// The channel's name.
+    pub channel: String,
+    /// XPath as the event log has it; `*` takes all.
+    pub query: String,
 }
 
 /// The agent's sign of life.

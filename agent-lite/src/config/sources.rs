@@ -15,8 +15,10 @@ use common::document::Source as Document;
 use toml::Spanned;
 
 use super::file;
+use super::settings::ChannelQuery;
 use super::settings::CounterSettings;
 use super::settings::Encoding;
+use super::settings::EvtxSettings;
 use super::settings::FilesSettings;
 use super::settings::HeartbeatSettings;
 use super::settings::PerformanceSettings;
@@ -24,12 +26,15 @@ use super::settings::RecordStart;
 use super::settings::Source;
 use super::settings::SourceKind;
 use super::settings::SyslogSettings;
+use super::settings::WindowsEventsSettings;
 use super::settings::Workspace;
 use crate::record::Table;
 use crate::system;
 
 /// The port of the legacy agent's syslog listener.
 const LEGACY_SYSLOG_PORT: u16 = 25224;
+/// Most channels with their queries of one source (as Azure Monitor's limit of a rule).
+const MOST_QUERIES: usize = 100;
 /// Shortest interval of a performance counter.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -59,6 +64,8 @@ pub(super) fn read(
     let mut reader = Reader { workspaces, document, folder, problems, sources: Vec::new() };
     each(written.syslog, |name, span, settings| reader.syslog(&name, span, settings));
     each(written.files, |name, span, settings| reader.files(&name, span, settings));
+    each(written.evtx, |name, span, settings| reader.evtx(&name, span, settings));
+    each(written.windows_events, |name, span, settings| reader.windows_events(&name, span, settings));
     each(written.iis, |name, span, settings| reader.iis(&name, span, settings));
     each(written.performance, |name, span, settings| reader.performance(&name, span, settings));
     each(written.heartbeat, |name, span, settings| {
@@ -238,6 +245,50 @@ impl Reader<'_> {
             flush_after: IIS_FLUSH,
         });
         self.push("iis", name, span, &written.workspaces, kind);
+    }
+
+    fn evtx(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Evtx) {
+        if written.paths.is_empty() {
+            self.problem(
+                span.clone(),
+                "a source of event log files needs `paths`, as in `paths = [\"/srv/carried/*.evtx\"]`",
+            );
+        }
+        self.patterns(&written.paths);
+        let kind = SourceKind::Evtx(EvtxSettings {
+            paths: written.paths.iter().map(|path| path.get_ref().clone()).collect(),
+            look: written.look.0.0,
+            largest: written.largest.0.0,
+        });
+        self.push("evtx", name, span, &written.workspaces, kind);
+    }
+
+    fn windows_events(&mut self, name: &str, span: std::ops::Range<usize>, written: file::WindowsEvents) {
+        if cfg!(not(windows)) {
+            let text = "only Windows has channels of events: run agent-lite there, or carry the logs over as files and read them here by `[source.evtx.NAME]`, as in `paths = [\"/srv/carried/*.evtx\"]`";
+            return self.problem(span, text);
+        }
+        if written.queries.is_empty() {
+            let text = "a source of Windows events needs `queries`, as in `queries = [\"System!*[System[Level<=3]]\"]`";
+            self.problem(span.clone(), text);
+        }
+        if written.queries.len() > MOST_QUERIES {
+            self.problem(
+                span.clone(),
+                format!("a source has at most {MOST_QUERIES} `queries`; make another source"),
+            );
+        }
+        let mut queries: Vec<ChannelQuery> = Vec::new();
+        for query in &written.queries {
+            let wanted = &query.get_ref().0.0;
+            match queries.contains(wanted) {
+                true => self
+                    .problem(query.span(), format!("`{}!{}` is there twice", wanted.channel, wanted.query)),
+                false => queries.push(wanted.clone()),
+            }
+        }
+        let kind = SourceKind::WindowsEvents(WindowsEventsSettings { queries, from: written.from });
+        self.push("windows_events", name, span, &written.workspaces, kind);
     }
 
     fn performance(&mut self, name: &str, span: std::ops::Range<usize>, written: file::Performance) {

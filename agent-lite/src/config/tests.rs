@@ -134,7 +134,7 @@ fn the_sample_names_every_key_and_is_right() {
     let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/agent-lite/agent.toml");
     let text = std::fs::read_to_string(sample).unwrap();
     let config = parse(Source { file: &file, text: &text }, "host").unwrap();
-    assert_eq!((config.workspaces.len(), config.sources.len()), (3, 5));
+    assert_eq!((config.workspaces.len(), config.sources.len()), (3, 6));
     let uncommented: String = text
         .lines()
         .map(|line| {
@@ -186,4 +186,20 @@ fn folders_of_iis_are_searched_and_what_stands_in_their_names_is_no_pattern() {
     assert_eq!(config.sources[0].name, "iis.a");
     let without = format!("{MINIMAL}[source.iis.a]\n");
     assert!(read(&without).unwrap_err().contains("needs `directories` or `paths`"));
+}
+
+#[test]
+fn event_logs_are_read_from_files_everywhere_and_from_channels_on_windows() {
+    let parse = |more: &str| read(&format!("{MINIMAL}{more}"));
+    let config = parse("[source.evtx.carried]\npaths = [\"/srv/*.evtx\"]\nlargest = \"64MiB\"\n");
+    if cfg!(not(windows)) {
+        let SourceKind::Evtx(settings) = &config.unwrap().sources[0].kind else { panic!("event log files") };
+        assert_eq!((settings.largest, settings.look), (64 << 20, std::time::Duration::from_secs(10)));
+        assert!(parse("[source.evtx.none]\n").unwrap_err().contains("needs `paths`"));
+        let elsewhere = parse("[source.windows_events.a]\nqueries = [\"System\"]\n").unwrap_err();
+        assert!(elsewhere.contains("[source.evtx.NAME]"), "{elsewhere}");
+    }
+    assert!(
+        parse("[source.windows_events.a]\nqueries = [\"!*\"]\n").unwrap_err().contains("write a channel")
+    );
 }

@@ -7,6 +7,7 @@ use common::proxy_url::ProxyUrl;
 use common::proxy_url::ProxyUrlError;
 use encoding_rs::Encoding;
 
+use super::settings::ChannelQuery;
 use super::settings::RecordStart;
 use super::settings::TimeForm;
 
@@ -40,6 +41,27 @@ impl FromStr for Size {
             true => Err(wrong),
             false => Ok(Self(size.as_u64())),
         }
+    }
+}
+
+/// A channel of Windows' event log and which of its events are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Query(pub(super) ChannelQuery);
+
+impl FromStr for Query {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const LONGEST_CHANNEL: usize = 255;
+        let (channel, query) = text.split_once('!').unwrap_or((text, "*"));
+        let (channel, query) = (channel.trim(), query.trim());
+        let plain = !text.chars().any(char::is_control);
+        if channel.is_empty() || channel.len() > LONGEST_CHANNEL || query.is_empty() || !plain {
+            return Err(
+                "write a channel, `!` and XPath, as in `System!*[System[Level<=3]]`, or a channel alone",
+            );
+        }
+        Ok(Self(ChannelQuery { channel: channel.to_owned(), query: query.to_owned() }))
     }
 }
 

@@ -242,6 +242,7 @@ impl Reader<'_> {
         let mut streams: BTreeMap<Table, String> = [
             (Table::Syslog, "Custom-AgentLiteSyslog"),
             (Table::Perf, "Custom-AgentLitePerf_CL"),
+            (Table::Event, "Custom-AgentLiteEvent"),
             (Table::Heartbeat, "Custom-AgentLiteHeartbeat_CL"),
             (Table::Operation, "Custom-AgentLiteOperation_CL"),
             (Table::W3cIisLog, "Custom-AgentLiteW3CIISLog_CL"),

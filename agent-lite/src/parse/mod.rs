@@ -9,3 +9,4 @@ pub mod proc;
 pub mod syslog;
 pub mod timestamps;
 pub mod w3c;
+pub mod windows_event;

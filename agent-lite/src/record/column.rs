@@ -18,7 +18,7 @@ macro_rules! columns {
         /// A column, by Azure Monitor's own name. The number is its form on the disk and never changes.
         ///
         /// `TimeGenerated` is the record's own time, and `Computer`, `SourceSystem` and the like are the
-        /// same for every record of an agent: the transports add them.
+        /// same for every record of an agent: the transports add them. Only `Event` has a `Computer` of its own.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
         pub enum Column {
@@ -84,6 +84,18 @@ columns! {
     OperationKey = 51 Text "OperationKey",
     Detail = 52 Text "Detail",
     HelpLink = 53 Text "HelpLink",
+    // Event
+    Computer = 64 Text "Computer",
+    Source = 65 Text "Source",
+    EventLog = 66 Text "EventLog",
+    EventLevel = 67 Integer "EventLevel",
+    EventLevelName = 68 Text "EventLevelName",
+    EventId = 69 Integer "EventID",
+    EventCategory = 70 Integer "EventCategory",
+    UserName = 71 Text "UserName",
+    ParameterXml = 72 Text "ParameterXml",
+    EventData = 73 Text "EventData",
+    RenderedDescription = 74 Text "RenderedDescription",
     // W3CIISLog, and what a line of IIS has besides
     SSiteName = 96 Text "sSiteName",
     SComputerName = 97 Text "sComputerName",

@@ -14,6 +14,8 @@ pub enum Table {
     Perf,
     /// One row a minute says that the agent lives.
     Heartbeat,
+    /// Events of Windows' event logs.
+    Event,
     /// Losses, truncations, restarts.
     Operation,
     /// Requests to web sites, as IIS writes them down.
@@ -25,7 +27,7 @@ pub enum Table {
 /// Text that names no table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no table: write Syslog, Perf, Heartbeat, Operation, W3CIISLog, or a custom name of letters, digits and `_` that ends in `_CL`"
+    "`{0}` is no table: write Syslog, Perf, Event, Heartbeat, Operation, W3CIISLog, or a custom name of letters, digits and `_` that ends in `_CL`"
 )]
 pub struct TableError(String);
 
@@ -35,6 +37,7 @@ impl Table {
         match self {
             Self::Syslog => "Syslog",
             Self::Perf => "Perf",
+            Self::Event => "Event",
             Self::Heartbeat => "Heartbeat",
             Self::Operation => "Operation",
             Self::W3cIisLog => "W3CIISLog",
@@ -53,7 +56,9 @@ impl FromStr for Table {
     type Err = TableError;
 
     fn from_str(text: &str) -> Result<Self, TableError> {
-        for known in [Self::Syslog, Self::Perf, Self::Heartbeat, Self::Operation, Self::W3cIisLog] {
+        for known in
+            [Self::Syslog, Self::Perf, Self::Event, Self::Heartbeat, Self::Operation, Self::W3cIisLog]
+        {
             if known.name() == text {
                 return Ok(known);
             }
@@ -75,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_table_is_read_back_from_its_own_name_and_nothing_else_is_one() {
-        for name in ["Syslog", "Perf", "Heartbeat", "Operation", "W3CIISLog", "App_1_CL", "a_CL"] {
+        for name in ["Syslog", "Perf", "Event", "Heartbeat", "Operation", "W3CIISLog", "App_1_CL", "a_CL"] {
             assert_eq!(name.parse::<Table>().map(|table| table.to_string()), Ok(name.to_owned()));
         }
         let long = format!("{}_CL", "a".repeat(101));

@@ -23,9 +23,12 @@ const PREFIX: &str = "AgentLite";
 pub fn log_type(table: &Table) -> Cow<'_, str> {
     match table {
         Table::Custom(name) => Cow::Borrowed(name.strip_suffix("_CL").unwrap_or(name)),
-        Table::Syslog | Table::Perf | Table::Heartbeat | Table::Operation | Table::W3cIisLog => {
-            Cow::Owned(format!("{PREFIX}{}", table.name()))
-        }
+        Table::Syslog
+        | Table::Perf
+        | Table::Event
+        | Table::Heartbeat
+        | Table::Operation
+        | Table::W3cIisLog => Cow::Owned(format!("{PREFIX}{}", table.name())),
     }
 }
 
@@ -88,8 +91,12 @@ mod tests {
 
     #[test]
     fn every_table_has_a_custom_one() {
-        let cases =
-            [("Syslog", "AgentLiteSyslog"), ("W3CIISLog", "AgentLiteW3CIISLog"), ("App_1_CL", "App_1")];
+        let cases = [
+            ("Syslog", "AgentLiteSyslog"),
+            ("Event", "AgentLiteEvent"),
+            ("W3CIISLog", "AgentLiteW3CIISLog"),
+            ("App_1_CL", "App_1"),
+        ];
         for (table, name) in cases {
             assert_eq!(log_type(&table.parse().unwrap()), name);
         }

@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing))]
 
 pub mod counters;
+pub mod event_log;
 pub mod files;
 pub mod machine;
 pub mod pipe;

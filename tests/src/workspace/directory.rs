@@ -50,7 +50,7 @@ pub struct Stream {
 impl Workspace {
     /// Sets up a workspace; everything else is made from its ID, and is the same for the same ID.
     ///
-    /// Its streams are those of `deploy/agent-lite/rule.json`, and `Microsoft-Syslog`.
+    /// Its streams are those of `deploy/agent-lite/rule.json`, and `Microsoft-Syslog` and `Microsoft-Event`.
     pub fn new(id: &str) -> Self {
         let id = id.to_ascii_lowercase();
         let hash = digest::digest(&digest::SHA512, id.as_bytes());
@@ -83,6 +83,8 @@ impl Workspace {
             .stream("Microsoft-Syslog", "Syslog", schema::syslog())
             .stream("Custom-AgentLiteSyslog", "Syslog", schema::syslog())
             .stream("Custom-AgentLitePerf_CL", "AgentLitePerf_CL", schema::perf())
+            .stream("Custom-AgentLiteEvent", "Event", schema::event())
+            .stream("Microsoft-Event", "Event", schema::event())
             .stream("Custom-AgentLiteHeartbeat_CL", "AgentLiteHeartbeat_CL", schema::heartbeat())
             .stream("Custom-AgentLiteOperation_CL", "AgentLiteOperation_CL", schema::operation())
             .stream("Custom-AgentLiteW3CIISLog_CL", "AgentLiteW3CIISLog_CL", schema::w3c_iis_log())

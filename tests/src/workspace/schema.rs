@@ -77,6 +77,19 @@ pub fn heartbeat() -> Columns {
     ]))
 }
 
+/// Returns the columns of Event, and the one that `rule.json` adds.
+pub fn event() -> Columns {
+    columns(&[
+        (ColumnType::DateTime, "TimeGenerated EventTime_CF"),
+        (
+            ColumnType::String,
+            "Computer Source EventLog EventLevelName UserName Message ParameterXml EventData RenderedDescription \
+             ManagementGroupName SourceSystem",
+        ),
+        (ColumnType::Int, "EventLevel EventID EventCategory"),
+    ])
+}
+
 /// Returns the columns of a custom table like Operation.
 pub fn operation() -> Columns {
     with_ours(columns(&[

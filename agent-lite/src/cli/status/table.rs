@@ -36,6 +36,11 @@ pub(super) fn table(status: &Status, now: Timestamp) -> String {
     }
     text.push('\n');
     push(&mut text, &sources);
+    for source in &status.sources {
+        for note in &source.notes {
+            text.push_str(&format!("{}: {}\n", source.name, OneLine(note)));
+        }
+    }
     for one in &status.inherited {
         text.push_str(&format!(
             "\nnot sent: {} records of agent {}, of which this machine is a clone, found {}: `agent-lite inherited`\n",
@@ -129,6 +134,7 @@ mod tests {
                 name: "syslog.local".to_owned(),
                 collected: 10,
                 losses: BTreeMap::new(),
+                notes: vec!["a.evtx: 3 of 9 MiB read".to_owned()],
             }],
             inherited: vec![InheritedStatus {
                 found: "2026-01-02T03:03:20Z".to_owned(),
@@ -150,6 +156,7 @@ mod tests {
             "",
             "SOURCE        COLLECTED  LOSSES",
             "syslog.local         10  -",
+            "syslog.local: a.evtx: 3 of 9 MiB read",
             "",
             "not sent: 12 records of agent a, of which this machine is a clone, found 45s ago: `agent-lite inherited`",
         ];

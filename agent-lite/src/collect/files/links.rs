@@ -25,7 +25,7 @@ use rustix::io::Errno;
 const MOST_LINKS: usize = 40;
 
 /// Opens a file for reading if it is a regular one. A pipe or device in its place is neither waited for nor read.
-pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
+pub(in crate::collect) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     if !fs::metadata(path)?.is_file() {
         return Err(not_regular());
     }

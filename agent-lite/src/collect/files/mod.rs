@@ -11,12 +11,12 @@ mod entry;
 mod identity;
 mod inflate;
 #[cfg_attr(windows, path = "links/windows.rs")]
-mod links;
+pub(super) mod links;
 mod positions;
 mod reader;
-mod scan;
+pub(super) mod scan;
 mod sort;
-mod troubles;
+pub(super) mod troubles;
 mod turn;
 mod w3c;
 mod walk;

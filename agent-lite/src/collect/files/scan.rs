@@ -34,20 +34,20 @@ const MOST_TROUBLES: usize = 64;
 
 /// A regular file.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
-    pub(super) path: PathBuf,
+pub(in crate::collect) struct Found {
+    pub(in crate::collect) path: PathBuf,
     pub(super) id: Identity,
-    pub(super) size: u64,
-    changed: SystemTime,
+    pub(in crate::collect) size: u64,
+    pub(in crate::collect) changed: SystemTime,
 }
 
 /// What a look at the folders gave.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(in crate::collect) struct Seen {
     /// Each file once, in the order of the paths.
-    pub(super) files: Vec<Found>,
+    pub(in crate::collect) files: Vec<Found>,
     /// Paths that cannot be read, and why.
-    pub(super) troubles: BTreeMap<String, String>,
+    pub(in crate::collect) troubles: BTreeMap<String, String>,
     /// Folders in which something may appear.
     pub(super) folders: Vec<PathBuf>,
     /// Files that are too many, and when the newest of them was written to.
@@ -57,7 +57,7 @@ pub(super) struct Seen {
 
 /// What becomes of a file when it is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rolled {
+pub(in crate::collect) enum Rolled {
     /// It is rotated and in the end removed.
     Away,
     /// It stays for ever, beside the next one.
@@ -73,7 +73,7 @@ impl Found {
 }
 
 /// Looks at every path that a pattern finds.
-pub(super) fn scan(patterns: &[String], rolled: Rolled) -> Seen {
+pub(in crate::collect) fn scan(patterns: &[String], rolled: Rolled) -> Seen {
     let most_paths = if rolled == Rolled::Beside { MOST_PATHS_KEPT } else { MOST_PATHS };
     let mut seen = Seen::default();
     let (mut paths, mut budget) = (0, Budget::new());

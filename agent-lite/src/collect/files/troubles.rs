@@ -13,7 +13,7 @@ const MOST: usize = 1000;
 
 /// The troubles of one source that last.
 #[derive(Debug, Default)]
-pub(super) struct Troubles {
+pub(in crate::collect) struct Troubles {
     /// Found by looking at folders.
     seen: BTreeSet<String>,
     /// Met in reading.
@@ -22,7 +22,12 @@ pub(super) struct Troubles {
 
 impl Troubles {
     /// Takes everything that the last look found.
-    pub(super) fn look(&mut self, source: &str, losses: &Losses, found: BTreeMap<String, String>) {
+    pub(in crate::collect) fn look(
+        &mut self,
+        source: &str,
+        losses: &Losses,
+        found: BTreeMap<String, String>,
+    ) {
         self.seen.retain(|path| found.contains_key(path));
         for (path, why) in found {
             if !self.seen.contains(&path) {
@@ -34,7 +39,13 @@ impl Troubles {
     }
 
     /// Takes one that was met.
-    pub(super) fn meet(&mut self, source: &str, losses: &Losses, path: &str, why: impl std::fmt::Display) {
+    pub(in crate::collect) fn meet(
+        &mut self,
+        source: &str,
+        losses: &Losses,
+        path: &str,
+        why: impl std::fmt::Display,
+    ) {
         if self.met.contains(path) {
             return;
         }
@@ -46,7 +57,7 @@ impl Troubles {
     }
 
     /// Takes one back.
-    pub(super) fn well(&mut self, path: &str) {
+    pub(in crate::collect) fn well(&mut self, path: &str) {
         if !self.met.is_empty() {
             self.met.remove(path);
         }

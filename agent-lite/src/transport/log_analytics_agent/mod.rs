@@ -56,7 +56,7 @@ pub fn post_items(
 /// Returns whether the rows of a table go to a custom one: what the legacy agent for Linux has no items for.
 pub fn is_custom_json(table: &Table) -> bool {
     match table {
-        Table::W3cIisLog => true,
+        Table::Event | Table::W3cIisLog => true,
         Table::Syslog | Table::Perf | Table::Heartbeat | Table::Operation | Table::Custom(_) => false,
     }
 }

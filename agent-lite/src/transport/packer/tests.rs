@@ -45,6 +45,7 @@ fn columns_of(table: &Table) -> Vec<Column> {
     let numbers = match table {
         Table::Syslog => 1..=8,
         Table::Perf => 16..=19,
+        Table::Event => 64..=74,
         Table::Custom(_) => 24..=25,
         Table::Heartbeat => 32..=42,
         Table::Operation => 48..=53,
@@ -77,7 +78,7 @@ fn any_value(column: Column, most: usize) -> BoxedStrategy<(Column, Owned)> {
 }
 
 fn any_records(most: usize, count: usize) -> impl Strategy<Value = (Table, Vec<(i64, Values)>)> {
-    let tables = ["Syslog", "Perf", "Heartbeat", "Operation", "W3CIISLog", "App_CL"]
+    let tables = ["Syslog", "Perf", "Event", "Heartbeat", "Operation", "W3CIISLog", "App_CL"]
         .map(|name| name.parse::<Table>().unwrap());
     proptest::sample::select(tables.to_vec()).prop_flat_map(move |table| {
         let all = columns_of(&table);
@@ -130,6 +131,7 @@ fn rows_of(form: &Form, parcel: &Parcel) -> Vec<Json> {
     let mut body: Json = serde_json::from_slice(&inflated(parcel)).unwrap();
     let rows = match form {
         Form::LogAnalyticsAgent { .. } if body.is_object() => body["DataItems"].take(),
+        // Custom JSON has no envelope.
         Form::LogAnalyticsAgent { .. } | Form::DataCollector | Form::LogsIngestion => body,
     };
     let Json::Array(rows) = rows else { panic!("an array") };

@@ -50,13 +50,17 @@ impl Names {
 
 /// Writes what is the same in every row of an agent.
 pub(super) fn write_head(kind: Kind, agent: &Agent, out: &mut Vec<u8>) {
+    if kind == Kind::Event {
+        // What the table has from every agent on Windows. The computer is the event's own.
+        return out.extend_from_slice(b"{\"SourceSystem\":\"OpsManager\"");
+    }
     out.extend_from_slice(b"{\"Computer\":");
     write_text(&agent.computer, usize::MAX, out);
     let mut fields = Fields::new(usize::MAX, out);
     let id = agent.agent_id.hyphenated().to_string();
     match kind {
         Kind::Syslog => fields.text("CollectorHostName", &agent.computer),
-        Kind::Perf => {}
+        Kind::Perf | Kind::Event => {}
         Kind::Heartbeat if agent.host_ip != UNKNOWN_IP => {
             fields.text("SourceComputerId", &id);
             fields.text("ComputerIP", &agent.host_ip);
@@ -85,13 +89,21 @@ pub(super) fn write(
     // Azure Monitor puts the time of arrival for a `TimeGenerated` older than two days; this column keeps the real one.
     let replaced = names == Names::LogsIngestion && kind != Kind::Syslog;
     if replaced && !record.values().any(|(column, _)| column == Column::EventTime) {
-        fields.time("EventTime", record.time(), names.fraction());
+        // A column of one's own in a table that is not has this ending.
+        let name = if kind == Kind::Event { "EventTime_CF" } else { "EventTime" };
+        fields.time(name, record.time(), names.fraction());
     }
     match kind {
         Kind::Syslog => write_syslog(names, agent, record, &mut fields),
         Kind::Perf => {
             write_columns(names, record, &mut fields);
             write_counter_path(agent, record, &mut fields);
+        }
+        Kind::Event => {
+            if record.text(Column::Computer).is_none() {
+                fields.text("Computer", &agent.computer);
+            }
+            write_columns(names, record, &mut fields);
         }
         Kind::Heartbeat | Kind::Operation => write_columns(names, record, &mut fields),
         Kind::Custom | Kind::W3cIisLog => {

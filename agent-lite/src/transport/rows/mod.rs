@@ -50,6 +50,7 @@ enum Legacy {
 enum Kind {
     Syslog,
     Perf,
+    Event,
     Heartbeat,
     Operation,
     W3cIisLog,
@@ -80,7 +81,7 @@ impl<'a> Shape<'a> {
             (Form::LogAnalyticsAgent { .. }, Table::Perf) => Layout::Legacy(Legacy::Perf),
             (Form::LogAnalyticsAgent { .. }, Table::Heartbeat) => Layout::Legacy(Legacy::Heartbeat),
             (Form::LogAnalyticsAgent { .. }, Table::Operation) => Layout::Legacy(Legacy::Operation),
-            (Form::LogAnalyticsAgent { .. }, Table::W3cIisLog) => {
+            (Form::LogAnalyticsAgent { .. }, Table::Event | Table::W3cIisLog) => {
                 Layout::Columns(Names::CustomJson, kind(table))
             }
             (Form::DataCollector, table) => Layout::Columns(Names::DataCollector, kind(table)),
@@ -160,6 +161,7 @@ fn kind(table: &Table) -> Kind {
     match table {
         Table::Syslog => Kind::Syslog,
         Table::Perf => Kind::Perf,
+        Table::Event => Kind::Event,
         Table::Heartbeat => Kind::Heartbeat,
         Table::Operation => Kind::Operation,
         Table::W3cIisLog => Kind::W3cIisLog,

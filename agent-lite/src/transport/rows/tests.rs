@@ -40,7 +40,9 @@ pub(in crate::transport) fn oracle(
             "Collections": [{"CounterName": text(found(Column::CounterName)),
                              "Value": number(found(Column::CounterValue))}],
         }),
-        (Form::LogAnalyticsAgent { .. }, Table::W3cIisLog) => columns(form, table, time, values, sequence),
+        (Form::LogAnalyticsAgent { .. }, Table::Event | Table::W3cIisLog) => {
+            columns(form, table, time, values, sequence)
+        }
         (Form::LogAnalyticsAgent { .. }, _) => legacy_other(table, time, values),
         (form, table) => columns(form, table, time, values, sequence),
     }
@@ -104,6 +106,7 @@ fn columns(
     let id = Json::from(agent().agent_id.to_string());
     let more = match table {
         Table::Syslog => syslog_defaults(&row, time, collector),
+        Table::Event => vec![("SourceSystem", json!("OpsManager"))],
         Table::Perf => vec![("SourceSystem", json!("Linux")), ("CounterPath", counter_path(&row))],
         Table::Heartbeat => vec![
             ("SourceSystem", json!("Linux")),
@@ -118,7 +121,8 @@ fn columns(
     };
     row.extend(more.into_iter().map(|(name, value)| (name.to_owned(), value)));
     if !collector {
-        row.entry("EventTime").or_insert_with(|| iso(time, collector).into());
+        let name = if *table == Table::Event { "EventTime_CF" } else { "EventTime" };
+        row.entry(name).or_insert_with(|| iso(time, collector).into());
     }
     row.insert(
         if collector { "CollectionTime" } else { "TimeGenerated" }.into(),
@@ -341,6 +345,23 @@ fn a_request_to_iis_has_the_tables_columns_and_its_own_fields_by_every_way() {
     columns.insert("CustomFields".into(), "{\"X-Forwarded-For\":\"10.1.1.1\"}".into());
     assert_eq!(row(&Form::DataCollector), expected);
     assert_eq!(row(&LEGACY), expected);
+}
+
+#[test]
+fn an_event_has_the_computer_that_made_it_and_its_time_in_a_column_that_arrival_does_not_change() {
+    let event = [
+        (Column::Computer, Value::Text("dc1.example")),
+        (Column::EventId, Value::Integer(7036)),
+        (Column::EventData, Value::Text("<DataItem/>")),
+    ];
+    let time = "2026-11-22T11:16:15.227Z";
+    let mut row = json!({"Computer": "dc1.example", "EventID": 7036, "EventData": "<DataItem/>", "SourceSystem": "OpsManager", "CollectionTime": time});
+    assert_eq!(json_row(&Form::DataCollector, "Event", &event), row);
+    assert_eq!(json_row(&LEGACY, "Event", &event), row);
+    row.as_object_mut().unwrap().remove("CollectionTime");
+    (row["TimeGenerated"], row["EventTime_CF"]) = (time.into(), time.into());
+    assert_eq!(json_row(&Form::LogsIngestion, "Event", &event), row);
+    assert_eq!(json_row(&LEGACY, "Event", &event[1..])["Computer"], agent().computer);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::system;
 const MOST_LINKS: usize = 63;
 
 /// Opens a file for reading if it is a regular one. Its writer may go on, rename it and delete it.
-pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
+pub(in crate::collect) fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let before = follow(path)?;
     // What std shares with others: reading, writing and deleting.
     let file = File::open(&before.0)?;
