@@ -113,6 +113,7 @@ fn table_of(kind: &SourceKind) -> Table {
         SourceKind::Syslog(_) => Table::Syslog,
         SourceKind::Performance(_) => Table::Perf,
         SourceKind::Files(files) | SourceKind::Iis(files) => files.table.clone(),
+        SourceKind::Evtx(_) | SourceKind::WindowsEvents(_) => Table::Event,
         SourceKind::Heartbeat(_) => Table::Heartbeat,
     }
 }

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
-use std::time::Duration;
 
+use self::text::list;
+use self::text::plain_name;
+use self::text::quoted;
+use self::text::row;
 use super::SHORTEST_SAMPLING;
 use super::is_straight;
 use crate::config::settings::RuleSettings;
@@ -23,6 +26,8 @@ use crate::parse::dcr::Rule;
 use crate::parse::dcr::streams;
 use crate::record::Table;
 use crate::system;
+
+mod text;
 
 /// What the sources of a rule are called behind their kind.
 const NAME: &str = "dcr";
@@ -72,7 +77,7 @@ pub fn render(rule: &Rule, report: Report, placement: &Placement<'_>) -> Rendere
     writer.performance(&names);
     writer.files(&names);
     writer.iis(&names);
-    writer.others();
+    writer.events(&names);
     Rendered { text: writer.text, report: writer.report, workspaces: writer.workspaces }
 }
 
@@ -331,11 +336,30 @@ impl Writer<'_> {
         }
     }
 
-    /// Windows events, which this system has not.
-    fn others(&mut self) {
-        for source in &self.rule.events {
-            self.report.leave_out(&source.path, "not on this system");
+    /// Windows events, where there are any.
+    fn events(&mut self, names: &Names<'_>) {
+        let targets = self.targets(streams::EVENT, names);
+        let rule = self.rule;
+        if cfg!(not(windows)) {
+            for source in &rule.events {
+                self.report
+                    .leave_out(&source.path, "not on this system: only Windows has channels of events");
+            }
+            return;
         }
+        let mut queries: Vec<String> = Vec::new();
+        for (channel, query) in rule.events.iter().flat_map(|source| &source.queries) {
+            let query = format!("{channel}!{query}");
+            if !queries.contains(&query) {
+                queries.push(query);
+            }
+        }
+        if targets.is_empty() || queries.is_empty() {
+            return;
+        }
+        let sources: Vec<&str> = rule.events.iter().map(|source| source.path.as_str()).collect();
+        self.begin("windows_events", NAME, &sources, &targets);
+        self.line(format_args!("queries = {}", list(&queries)));
     }
 }
 
@@ -366,34 +390,4 @@ fn id_of(workspace: &Workspace) -> Option<&str> {
         | TransportSettings::DataCollector { workspace, .. } => Some(workspace),
         TransportSettings::LogsIngestion(_) => None,
     }
-}
-
-fn row(object: &str, instance: &str, counters: &[String], every: Duration) -> String {
-    let instances = match instance {
-        "*" => String::new(),
-        instance => format!("instances = {}, ", list(&[instance.to_owned()])),
-    };
-    format!(
-        "{{ object = {}, counters = {}, {instances}every = \"{}s\" }}",
-        quoted(object),
-        list(counters),
-        every.as_secs()
-    )
-}
-
-/// Letters, digits, `-` and `_`, as names of workspaces have.
-fn plain_name(name: &str) -> String {
-    let plain = |letter: char| {
-        if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_') { letter } else { '-' }
-    };
-    name.chars().map(plain).take(64).collect()
-}
-
-fn list(values: &[String]) -> String {
-    let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
-    format!("[{}]", values.join(", "))
-}
-
-fn quoted(text: &str) -> String {
-    toml_edit::Value::from(text).to_string()
 }

@@ -97,8 +97,8 @@ mod tests {
         let points = vec![(10, 100.0), (100, 100.0), (1000, 100.0)];
         let chart = Chart { title: "CPU".to_owned(), across: "users", points };
         let svg = chart.svg();
-        let heights: Vec<f64> = [10.0, 100.0].map(|figure| chart.down(figure)).to_vec();
-        assert!(heights[0] > heights[1] && heights[1] > TOP && chart.down(0.0) == HEIGHT - BOTTOM);
+        let [low, high] = [10.0, 100.0].map(|figure| chart.down(figure));
+        assert!(low > high && high > TOP && chart.down(0.0) == HEIGHT - BOTTOM);
         for named in [">10<", ">100<", ">1000<", "users (logarithmic)", "</svg>"] {
             assert!(svg.contains(named), "{named}: {svg}");
         }
