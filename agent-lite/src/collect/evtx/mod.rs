@@ -1,7 +1,7 @@
 //! Files of Windows' event logs (`.evtx`), carried over from machines that cannot run an agent.
 //!
 //! A file is read when two looks saw it with the same size and time: a copy under way is not. Its events go on in
-//! the order of their log. What was read last is remembered as a [`mark::Mark`]: the last events' numbers and times.
+//! the order of their log. What was read last is remembered as a `mark::Mark`: the last events' numbers and times.
 //! A file that has these events, whatever its name, is the same log and is read on behind them; one that has them
 //! not is another log and is read from its beginning. A mark moves when the queues have the events on their disks.
 
