@@ -52,7 +52,9 @@ async fn objects_become_rows_with_suffixes_and_long_texts_lose_their_ends() {
     assert_eq!(answer.head.status, 200, "{}", answer.text());
     stage.fake.assert_no_problems();
     let rows = stage.fake.rows(WORKSPACE, "App_CL");
-    let names: Vec<_> = rows[0].columns.keys().map(String::as_str).collect();
+    let mut names: Vec<_> = rows[0].columns.keys().map(String::as_str).collect();
+    // A member of the workspace may have JSON keep the order of what came.
+    names.sort_unstable();
     assert_eq!(names, ["Agent_g", "Count_d", "On_b", "Text_s", "TimeGenerated", "When_t"]);
     assert_eq!((rows[0].text("TimeGenerated"), rows[0].time_replaced), (fresh.as_str(), false));
     assert_eq!((rows[1].text("Text_s").len(), rows[1].time_replaced), (32 * 1024, true));
