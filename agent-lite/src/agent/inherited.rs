@@ -145,6 +145,9 @@ pub(super) fn keep_the_newest(state: &Path) -> Result<(), StartError> {
 /// The note goes last: what an interruption leaves is listed and can be removed again.
 fn remove(state: &Path, one: &Inheritance) -> Result<(), StartError> {
     for folder in [of_spool(one), of_state(state, one)] {
+        if folder.parent().is_some_and(Path::is_symlink) {
+            return Err(StartError::of(&folder, io::Error::other("it lies behind a link")));
+        }
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(StartError::of(&folder, error));

@@ -114,11 +114,15 @@ pub async fn run(
     desk.spawn("control socket", control::serve(listener, desk_of(&shared, &view), stop.clone()));
     say(Event::Started, OWN_SOURCE, format_args!("agent-lite {VERSION} on {}", running.config.computer));
     ready();
+    // One wait for all turns: what can be changed while it runs has no part in it.
+    let watched = running.config.clone();
+    let another = seal::becomes_another(&watched);
+    tokio::pin!(another);
     let end = loop {
         let turn = tokio::select! {
             command = commands.recv() => Turn::Command(command),
             happening = rule.next() => Turn::Rule(happening),
-            () = seal::becomes_another(&running.config) => break Err(StartError::BecameClone),
+            () = &mut another => break Err(StartError::BecameClone),
         };
         match turn {
             Turn::Command(None | Some(Command::Stop)) => break Ok(()),

@@ -61,7 +61,9 @@ impl RuleBlob {
     /// Asks for the blob, if it is another than this version of it. Nothing is kept open between two looks.
     pub async fn fetch(&mut self, known: Option<&str>) -> Result<Fetched, FetchFailure> {
         // One byte more than the largest: whether a rule is larger is seen by it.
-        let request = self.address.request(known, LARGEST_RULE + 1, Uuid::new_v4());
+        // A version that was made of the bytes is nothing that the storage knows.
+        let etag = known.filter(|version| !version.starts_with("sha256:"));
+        let request = self.address.request(etag, LARGEST_RULE + 1, Uuid::new_v4());
         let outcome = self.channel.send(&request, LIMIT).await;
         self.channel.close();
         let answer = outcome.map_err(|error| FetchFailure {
@@ -69,7 +71,7 @@ impl RuleBlob {
             asked: None,
         })?;
         match answer.status {
-            StatusCode::NOT_MODIFIED if known.is_some() => Ok(Fetched::Unchanged),
+            StatusCode::NOT_MODIFIED if etag.is_some() => Ok(Fetched::Unchanged),
             StatusCode::OK => {
                 Ok(Fetched::Document { etag: rule_version(&answer.headers), bytes: answer.body })
             }

@@ -6,8 +6,8 @@
 //!               └► refused ◄──┘ sending stopped: the last good one runs again
 //! ```
 //!
-//! What is refused is remembered by its version and not tried again until there is another, or the operator sends
-//! SIGHUP. The last good one lies on the disk, so that a start needs no network.
+//! What is refused is remembered by its version and not tried again until there is another, or SIGHUP. The last
+//! good one lies on the disk, so that a start needs no network.
 
 mod board;
 mod document;
@@ -180,10 +180,10 @@ impl Rule {
         self.local.rule.as_ref().map(|settings| settings.place.shown())
     }
 
-    /// Starts to look at where the rule lies, anew if it is done already, and a probation that is under way, too: the
-    /// couriers may have begun their counts anew.
+    /// Starts to look at where the rule lies, anew if it is done already. What came from another place is forgotten.
     pub(super) fn look(&mut self, workspaces: &Workspaces) {
         self.poller = Tasks::new();
+        (self.sender, self.inbox) = mpsc::channel(1);
         if self.probation.is_some() {
             self.watch(&self.config_for(&self.local), workspaces);
         }
@@ -271,8 +271,8 @@ impl Rule {
     /// Puts the rule whose sources stand in this configuration on probation.
     fn watch(&mut self, config: &Config, workspaces: &Workspaces) {
         let rule = config.sources.get(self.local.sources.len()..).unwrap_or_default();
-        let ends = Instant::now() + self.limit();
-        self.probation = Some(Probation::begin(rule, ends, workspaces.reports()));
+        let now = Probation::begin(rule, Instant::now() + self.limit(), workspaces.reports());
+        self.probation = Some(now.after(self.probation.take()));
     }
 
     fn limit(&self) -> std::time::Duration {

@@ -58,6 +58,21 @@ impl Probation {
         Self { ends, tables, before: reports.into_iter().map(of).collect() }
     }
 
+    /// Keeps how it was before an earlier rule on probation: that one may be what is wrong. Couriers that have begun
+    /// their counts anew are taken as they are.
+    pub(super) fn after(mut self, earlier: Option<Self>) -> Self {
+        let sum =
+            |one: &Before| one.tables.values().map(|count| count.delivered + count.refused).sum::<u64>();
+        for (name, old) in earlier.into_iter().flat_map(|one| one.before) {
+            let Some(new) = self.before.get_mut(&name) else { continue };
+            match sum(new) < sum(&old) {
+                true => new.well |= old.well,
+                false => *new = old,
+            }
+        }
+        self
+    }
+
     /// Goes on until another time.
     pub(super) fn prolonged(self, ends: Instant) -> Self {
         Self { ends, ..self }

@@ -1,6 +1,7 @@
 //! The files that onboarding reads and writes.
 
 use std::fs;
+use std::io::Read;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
@@ -50,11 +51,15 @@ impl Drop for Staged {
 
 /// Reads a small text file.
 pub(in crate::cli) fn read(file: &Path) -> anyhow::Result<String> {
-    let size = fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?.len();
-    if size > LARGEST_FILE {
+    let mut text = String::new();
+    fs::File::open(file)
+        .and_then(|file| file.take(LARGEST_FILE + 1).read_to_string(&mut text))
+        .with_context(|| format!("cannot read {}", file.display()))?;
+    // Not by the size that the system says: a device has none.
+    if text.len() as u64 > LARGEST_FILE {
         bail!("{} is larger than 1 MiB", file.display());
     }
-    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+    Ok(text)
 }
 
 pub(super) fn read_if_there(file: &Path) -> anyhow::Result<String> {

@@ -269,8 +269,13 @@ impl Writer<'_> {
 
     /// The table of a custom stream: the flow's output stream, else the stream's own name.
     fn table(&mut self, source: &LogFiles) -> Option<Table> {
-        let flow = self.rule.flows.iter().find(|flow| flow.streams.contains(&source.stream));
-        let stream = flow.and_then(|flow| flow.output.as_ref()).unwrap_or(&source.stream);
+        let flows = self.rule.flows.iter().filter(|flow| flow.streams.contains(&source.stream));
+        let mut outputs = flows.map(|flow| flow.output.as_ref().unwrap_or(&source.stream));
+        let stream = outputs.next().unwrap_or(&source.stream);
+        if outputs.any(|other| other != stream) {
+            let text = "its data flows name different tables: give each a stream of its own";
+            self.report.problem(&source.path, text);
+        }
         let table = stream.strip_prefix("Custom-").unwrap_or_default().parse::<Table>().ok();
         let table = table.filter(|table| matches!(table, Table::Custom(_)));
         if table.is_none() {

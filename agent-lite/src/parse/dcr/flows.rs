@@ -134,7 +134,11 @@ pub(super) fn flows(members: &mut Members<'_>, rule: &mut Rule, report: &mut Rep
         }
         one.ignore(&["captureOverflow"]);
         let mut destinations = Vec::new();
-        for (path, name) in one.texts("destinations", (MOST_DESTINATIONS, LONGEST_NAME), report) {
+        let named = one.texts("destinations", (MOST_DESTINATIONS, LONGEST_NAME), report);
+        if named.is_empty() {
+            report.problem(&path, "needs `destinations`");
+        }
+        for (path, name) in named {
             match rule.destinations.iter().any(|known| known.name == name) {
                 true => destinations.push(name.to_owned()),
                 // One of another kind was said above.

@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::json::Json;
 
+/// Most members of one object: Azure's own have far fewer.
+const MOST_MEMBERS: usize = 256;
+
 /// Most things that are said of one document; whoever made more has made enough.
 const MOST: usize = 100;
 /// Longest piece of the document that is quoted.
@@ -81,6 +84,10 @@ impl<'a> Members<'a> {
             report.problem(path, format!("must be an object, not {}", value.kind()));
             return None;
         };
+        if found.len() > MOST_MEMBERS {
+            report.problem(path, format!("has {} members, {MOST_MEMBERS} are the most", found.len()));
+            return None;
+        }
         let mut members: Vec<(&str, &Json)> = Vec::new();
         for (name, value) in found {
             if members.iter().any(|(known, _)| known == name) {

@@ -29,9 +29,10 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, IdentityError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(told(path)(error)),
     };
-    let mut text = String::new();
-    file.take(LARGEST_FILE).read_to_string(&mut text).map_err(told(path))?;
-    Ok(Some(text))
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE).read_to_end(&mut bytes).map_err(told(path))?;
+    // Damage is the reader's to judge: what is no UTF-8 becomes text that none takes.
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// Reads a secret if it is there.

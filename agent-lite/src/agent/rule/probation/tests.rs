@@ -29,6 +29,13 @@ impl Story {
         self
     }
 
+    /// Another rule, while the one before is still on probation.
+    fn taken_again(mut self) -> Self {
+        let now = Probation::begin(&perf(), Instant::now(), self.reports());
+        self.before = Some(now.after(self.before.take()));
+        self
+    }
+
     fn delivered(self, table: Table) -> Self {
         self.report.note_delivery(&table);
         self
@@ -106,4 +113,14 @@ async fn tables_are_those_of_the_rules_sources() {
     let probation = Probation::begin(&everywhere, Instant::now(), reports.clone());
     report.refused(&Table::Heartbeat, "no");
     assert_eq!(probation.verdict(&reports), bad("workspace main, table Heartbeat: no"));
+}
+
+#[tokio::test]
+async fn a_rule_that_stops_sending_is_not_proven_by_being_taken_again() {
+    let new = || Story::new().delivered(Table::Perf);
+    let silent = new().taken().trouble(Cause::Service).taken_again();
+    assert_eq!(silent.verdict(), bad("workspace main takes nothing any more: 403"));
+    let refused = Story::new().delivered(Table::Heartbeat).taken().refused(Table::Perf).taken_again();
+    assert_eq!(refused.verdict(), bad("workspace main, table Perf: 404"));
+    assert_eq!(new().taken().taken_again().delivered(Table::Perf).verdict(), Verdict::Good);
 }
