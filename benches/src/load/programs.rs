@@ -227,7 +227,7 @@ fn gateway_command(
     let text = format!(
         "[[listener]]\naddress = \"{plain}\"\n{}[admin]\naddress = \"{}\"\n[control]\nsocket = \"control.sock\"\n\
          [readiness]\ncanaries = [{HOST:?}]\n[dns]\nhosts = {{ {HOST:?} = [\"{}\"] }}\n\
-         [addresses]\nallow = [\"127.0.0.0/8\"]\n[log]\nformat = \"json\"\n{LIMITS}\
+         [addresses]\nallow = [\"127.0.0.0/8\", \"10.83.0.0/24\"]\n[log]\nformat = \"json\"\n{LIMITS}\
          [role.agents]\nusers_file = \"agents.users\"\nhosts = [{}]\n",
         tls_listener.map(tls).unwrap_or_default(),
         stage.network.address(),
