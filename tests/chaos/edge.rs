@@ -1,0 +1,366 @@
+//! An agent of the run: its folder with a small disk for the queue, its processes, and what they have counted.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use end_to_end::agent::Agent;
+use end_to_end::agent::AgentHome;
+use end_to_end::agent::LISTENING;
+use serde_json::Value;
+
+use crate::gate::alive;
+use crate::load::Place;
+use crate::load::Series;
+use crate::load::Way;
+use crate::load::least_bytes;
+
+/// Most bytes that the agent reads from a connection at once.
+const ONE_READ: u64 = 64 * 1024;
+/// Most datagrams that it reads at once, generously.
+const ONE_READ_DATAGRAMS: u64 = 256;
+/// How long a sender that is stuck in a write is waited for.
+const STUCK: Duration = Duration::from_secs(2);
+/// The agent's queue: a disk of so much, of which it may use so much.
+const DISK: &str = "12m";
+const CAP: &str = "8MiB";
+const BALLAST: &str = "ballast";
+
+/// What happens when the queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenFull {
+    Block,
+    DropOldest,
+}
+
+/// Records that may be gone because the agent ended: a series, and numbers of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Hit {
+    pub(crate) series: String,
+    pub(crate) numbers: Range<u64>,
+}
+
+/// One agent, whichever process it is at the moment.
+pub(crate) struct Edge {
+    pub(crate) number: usize,
+    pub(crate) home: AgentHome,
+    pub(crate) series: Vec<Arc<Series>>,
+    pub(crate) when_full: WhenFull,
+    /// Whether its clock can be set.
+    pub(crate) clock: bool,
+    pub(crate) hits: Vec<Hit>,
+    pub(crate) starts: u64,
+    agent: Option<Agent>,
+    /// Losses of the processes that have ended.
+    ended: BTreeMap<String, u64>,
+    /// Losses of the present one, as last seen.
+    present: BTreeMap<String, u64>,
+    config: String,
+    rotations: usize,
+}
+
+impl Edge {
+    /// Makes its folders, and mounts the disk of its queue.
+    pub(crate) fn new(
+        number: usize,
+        home: AgentHome,
+        config: String,
+        when_full: WhenFull,
+        clock: bool,
+    ) -> Self {
+        let series = [Way::Tcp, Way::Udp, Way::File].map(|way| Series::new(number, way)).to_vec();
+        for folder in ["logs", "disk"] {
+            std::fs::create_dir(home.path().join(folder)).expect("a folder of our own");
+        }
+        let options = format!("size={DISK},mode=0700");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "none"]).arg(home.path().join("disk"));
+        assert!(mount.status().expect("mount starts").success(), "a disk for a queue could not be mounted");
+        home.reconfigure(&config);
+        Self {
+            number,
+            home,
+            series,
+            when_full,
+            clock,
+            hits: Vec::new(),
+            starts: 0,
+            agent: None,
+            ended: BTreeMap::new(),
+            present: BTreeMap::new(),
+            config,
+            rotations: 0,
+        }
+    }
+
+    /// Returns the sources, workspace settings and spool of an agent's configuration.
+    pub(crate) fn sources(number: usize, folder: &Path, idle: &str) -> String {
+        let (tcp, udp) = (Self::tcp(number), Self::udp(number));
+        format!(
+            "[spool]\nfolder = \"disk/spool\"\nseal_after = \"500ms\"\nsync = \"100ms\"\nsegment = \"64KiB\"\n\
+             [source.syslog.local]\ntcp = [\"{tcp}\"]\nudp = [\"{udp}\"]\nidle = \"{idle}\"\n\
+             [source.files.app]\npaths = [\"{}/logs/app.log*\"]\ntable = \"App_CL\"\nlook = \"300ms\"\n\
+             from = \"beginning\"\n",
+            folder.display()
+        )
+    }
+
+    /// Returns the lines of its workspace about the queue.
+    pub(crate) fn queue(when_full: WhenFull) -> String {
+        let policy = if when_full == WhenFull::Block { "block" } else { "drop-oldest" };
+        format!("cap = \"{CAP}\"\nwhen_full = \"{policy}\"\n")
+    }
+
+    fn tcp(number: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 11_000 + number as u16))
+    }
+
+    fn udp(number: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 12_000 + number as u16))
+    }
+
+    /// Returns where a series goes.
+    pub(crate) fn place(&self, series: &Series) -> Place {
+        match series.way {
+            Way::Tcp => Place::Socket(Self::tcp(self.number)),
+            Way::Udp => Place::Socket(Self::udp(self.number)),
+            Way::File => Place::File(self.log()),
+        }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.path().join("logs/app.log")
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) async fn start(&mut self) {
+        self.agent = Some(Agent::start(&self.home).await);
+        self.starts += 1;
+    }
+
+    /// Returns the present process, if it was started.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        // One that was waited for has no number any more.
+        let agent = self.agent.as_ref()?;
+        agent.running()
+    }
+
+    /// Returns whether its process runs.
+    pub(crate) fn runs(&self) -> bool {
+        self.pid().is_some_and(alive)
+    }
+
+    /// Sends a signal to the present process.
+    pub(crate) fn signal(&self, name: &str) {
+        if let Some(pid) = self.pid() {
+            crate::gate::signal(pid, name);
+        }
+    }
+
+    /// Ends it: at once, or in order. What that may cost is written down; its senders hold still until it is started.
+    pub(crate) async fn end(&mut self, how: &str, down: Duration) -> Result<(), String> {
+        let series = self.series.clone();
+        let mut held = Vec::new();
+        for one in series.iter().filter(|one| one.way != Way::File) {
+            // One that is stuck in a write hands nothing over either.
+            held.push(tokio::time::timeout(STUCK, one.hold()).await.ok());
+        }
+        self.note_losses().await;
+        if how == "KILL" {
+            self.signal("STOP");
+        }
+        self.note_hits(how == "KILL");
+        self.signal(how);
+        if how == "KILL" {
+            self.signal("CONT");
+        }
+        let Some(mut agent) = self.agent.take() else { return Ok(()) };
+        let ended = tokio::time::timeout(Duration::from_secs(40), agent.exit_status()).await;
+        let status = ended.map_err(|_| format!("agent {} does not end: {}", self.number, words(&agent)))?;
+        if how == "TERM" && !status.success() {
+            return Err(format!("agent {} ended with {status}: {}", self.number, words(&agent)));
+        }
+        drop(agent);
+        self.close_books();
+        tokio::time::sleep(down).await;
+        self.start().await;
+        drop(held);
+        Ok(())
+    }
+
+    /// Ends it in order, for good.
+    pub(crate) async fn leave(&mut self) -> Result<(), String> {
+        self.signal("TERM");
+        let Some(mut agent) = self.agent.take() else { return Ok(()) };
+        match tokio::time::timeout(Duration::from_secs(40), agent.exit_status()).await {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("agent {} ended with {status}: {}", self.number, words(&agent))),
+            Err(_) => Err(format!("agent {} does not end: {}", self.number, words(&agent))),
+        }
+    }
+
+    /// Starts it again after an end that nobody asked for; `before` are the numbers that had been sent when it was
+    /// last seen alive.
+    pub(crate) async fn start_again(&mut self, before: &[u64]) {
+        if let Some(mut agent) = self.agent.take() {
+            let _ = agent.exit_status().await;
+        }
+        self.close_books();
+        self.start().await;
+        for (series, before) in self.series.iter().zip(before) {
+            if series.way != Way::File {
+                let numbers = before.saturating_sub(ONE_READ / least_bytes())..series.sent() + 1;
+                self.hits.push(Hit { series: series.name.clone(), numbers });
+            }
+        }
+    }
+
+    /// Returns how many records of each series were sent.
+    pub(crate) fn sent(&self) -> Vec<u64> {
+        self.series.iter().map(|series| series.sent()).collect()
+    }
+
+    fn note_hits(&mut self, at_once: bool) {
+        let Some(pid) = self.pid() else { return };
+        for series in self.series.iter().filter(|series| series.way != Way::File) {
+            let (table, port, one_read) = match series.way {
+                Way::Tcp => ("tcp", Self::tcp(self.number).port(), ONE_READ),
+                _ => ("udp", Self::udp(self.number).port(), ONE_READ_DATAGRAMS * least_bytes()),
+            };
+            let waiting = unread(pid, table, port) + if at_once { one_read } else { 0 };
+            // A stream may have half a record.
+            let most = waiting.div_ceil(least_bytes()) + 1;
+            let (sent, name) = (series.sent(), series.name.clone());
+            self.hits.push(Hit { series: name, numbers: sent.saturating_sub(most)..sent + 1 });
+        }
+    }
+
+    /// Asks the present process for its losses; nothing changes if it does not answer.
+    pub(crate) async fn note_losses(&mut self) {
+        if let Some(status) = self.status().await {
+            self.present = losses(&status);
+        }
+    }
+
+    /// Returns what the present process says of itself.
+    pub(crate) async fn status(&self) -> Option<Value> {
+        let asked = self.home.command(&["status", "--json"]);
+        let outcome = tokio::time::timeout(Duration::from_secs(10), asked).await.ok()?;
+        serde_json::from_str(&outcome.stdout).ok()
+    }
+
+    fn close_books(&mut self) {
+        for (kind, count) in std::mem::take(&mut self.present) {
+            *self.ended.entry(kind).or_default() += count;
+        }
+    }
+
+    /// Returns all losses so far, by `PLACE KIND`.
+    pub(crate) fn losses(&self) -> BTreeMap<String, u64> {
+        let mut all = self.ended.clone();
+        for (kind, count) in &self.present {
+            *all.entry(kind.clone()).or_default() += count;
+        }
+        all
+    }
+
+    /// Writes another configuration.
+    pub(crate) fn reconfigure(&self, change: impl Fn(&str) -> String) {
+        self.home.reconfigure(&change(&self.config));
+    }
+
+    /// Changes the configuration for good.
+    pub(crate) fn change(&mut self, change: impl Fn(&str) -> String) {
+        self.config = change(&self.config);
+        self.home.reconfigure(&self.config);
+    }
+
+    /// Fills the disk of its queue.
+    pub(crate) fn fill_disk(&self) {
+        let mut fill = Command::new("dd");
+        fill.args(["if=/dev/zero", "bs=4096", "status=none"]);
+        fill.arg(format!("of={}", self.home.path().join("disk").join(BALLAST).display()));
+        // It ends when nothing fits any more, which is an error to it.
+        let _ = fill.stderr(std::process::Stdio::null()).status();
+    }
+
+    /// Makes room on it again.
+    pub(crate) fn clear_disk(&self) {
+        let _ = std::fs::remove_file(self.home.path().join("disk").join(BALLAST));
+    }
+
+    /// Sets its clock this many seconds ahead.
+    pub(crate) fn set_clock(&self, seconds: i64) {
+        self.home.write("clock", format!("{seconds:+}\n"));
+    }
+
+    /// Rotates its log; the writer holds still, so that no scheme loses anything by itself.
+    pub(crate) async fn rotate(&mut self, copy: bool) {
+        let Some(series) = self.series.iter().find(|series| series.way == Way::File) else { return };
+        let _held = series.hold().await;
+        self.rotations += 1;
+        let (log, old) = (self.log(), self.home.path().join(format!("logs/app.log.{}", self.rotations)));
+        if !log.exists() {
+            return;
+        }
+        if copy {
+            std::fs::copy(&log, &old).expect("a disk with room");
+            std::fs::OpenOptions::new().write(true).truncate(true).open(&log).expect("our own file");
+        } else {
+            std::fs::rename(&log, &old).expect("our own file");
+            std::fs::File::create(&log).expect("our own folder");
+        }
+    }
+
+    /// Returns how often the present process said that a socket listens.
+    pub(crate) fn listening_said(&self) -> usize {
+        self.agent.as_ref().map_or(0, |agent| agent.events(LISTENING).len())
+    }
+
+    /// Returns the last lines it has said.
+    pub(crate) fn last_words(&self) -> String {
+        self.agent.as_ref().map(words).unwrap_or_default()
+    }
+}
+
+fn words(agent: &Agent) -> String {
+    let lines = agent.log().lines();
+    lines[lines.len().saturating_sub(12)..].join("\n")
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.agent = None;
+        let _ = Command::new("umount").arg("--lazy").arg(self.home.path().join("disk")).status();
+    }
+}
+
+/// Returns the bytes that wait in sockets of this port in a process's network.
+fn unread(pid: u32, table: &str, port: u16) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+    let of_line = |line: &str| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let local = u16::from_str_radix(words.get(1)?.split_once(':')?.1, 16).ok()?;
+        let waiting = u64::from_str_radix(words.get(4)?.split_once(':')?.1, 16).ok()?;
+        // A socket that listens counts connections there.
+        (local == port && words.get(3) != Some(&"0A")).then_some(waiting)
+    };
+    text.lines().skip(1).filter_map(of_line).sum()
+}
+
+fn losses(status: &Value) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for kind in ["workspaces", "sources"] {
+        for place in status[kind].as_array().into_iter().flatten() {
+            for (loss, count) in place["losses"].as_object().into_iter().flatten() {
+                *all.entry(loss.clone()).or_default() += count.as_u64().unwrap_or_default();
+            }
+        }
+    }
+    all
+}
