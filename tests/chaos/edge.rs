@@ -29,6 +29,8 @@ const STUCK: Duration = Duration::from_secs(2);
 /// The agent's queue: a disk of so much, of which it may use so much.
 const DISK: &str = "12m";
 const CAP: &str = "8MiB";
+/// Warnings and errors that are kept of each agent.
+const KEPT: usize = 60;
 const BALLAST: &str = "ballast";
 
 /// What happens when the queue is full.
@@ -62,6 +64,8 @@ pub(crate) struct Edge {
     present: BTreeMap<String, u64>,
     config: String,
     rotations: usize,
+    /// Warnings and errors of the processes that have ended.
+    said: Vec<String>,
 }
 
 impl Edge {
@@ -95,6 +99,7 @@ impl Edge {
             present: BTreeMap::new(),
             config,
             rotations: 0,
+            said: Vec::new(),
         }
     }
 
@@ -185,6 +190,7 @@ impl Edge {
         if how == "TERM" && !status.success() {
             return Err(format!("agent {} ended with {status}: {}", self.number, words(&agent)));
         }
+        self.keep(&agent);
         drop(agent);
         self.close_books();
         tokio::time::sleep(down).await;
@@ -209,6 +215,7 @@ impl Edge {
     pub(crate) async fn start_again(&mut self, before: &[u64]) {
         if let Some(mut agent) = self.agent.take() {
             let _ = agent.exit_status().await;
+            self.keep(&agent);
         }
         self.close_books();
         self.start().await;
@@ -252,6 +259,13 @@ impl Edge {
         let asked = self.home.command(&["status", "--json"]);
         let outcome = tokio::time::timeout(Duration::from_secs(10), asked).await.ok()?;
         serde_json::from_str(&outcome.stdout).ok()
+    }
+
+    /// Keeps what a process that has ended had to complain of.
+    fn keep(&mut self, agent: &Agent) {
+        self.said.extend(complaints(agent));
+        let surplus = self.said.len().saturating_sub(KEPT);
+        self.said.drain(..surplus);
     }
 
     fn close_books(&mut self) {
@@ -322,10 +336,18 @@ impl Edge {
         self.agent.as_ref().map_or(0, |agent| agent.events(LISTENING).len())
     }
 
-    /// Returns the last lines it has said.
+    /// Returns its last warnings and errors, of all its processes, and the last lines of the present one.
     pub(crate) fn last_words(&self) -> String {
-        self.agent.as_ref().map(words).unwrap_or_default()
+        let present = self.agent.iter().flat_map(complaints);
+        let all: Vec<String> = self.said.iter().cloned().chain(present).collect();
+        let last = self.agent.as_ref().map(words).unwrap_or_default();
+        format!("{}\n...\n{last}", all[all.len().saturating_sub(KEPT)..].join("\n"))
     }
+}
+
+fn complaints(agent: &Agent) -> Vec<String> {
+    let complains = |line: &String| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
+    agent.log().lines().into_iter().filter(complains).collect()
 }
 
 fn words(agent: &Agent) -> String {

@@ -308,7 +308,8 @@ pub(crate) fn summary(stage: &Stage, sums: &Sums, begin: &str) -> String {
     }
     let mut problems: BTreeMap<String, u64> = BTreeMap::new();
     for problem in stage.azure.problems() {
-        *problems.entry(format!("{:?}", problem.place)).or_default() += 1;
+        let text: String = problem.text.chars().take(60).collect();
+        *problems.entry(format!("{:?}: {text}", problem.place)).or_default() += 1;
     }
     line("requests that were not as they should be", map(&problems));
     text.push_str("\nfaults:\n");
