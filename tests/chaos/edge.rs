@@ -8,29 +8,33 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use end_to_end::agent::Agent;
 use end_to_end::agent::AgentHome;
 use end_to_end::agent::LISTENING;
 use serde_json::Value;
 
-use crate::gate::alive;
 use crate::load::Place;
 use crate::load::Series;
 use crate::load::Way;
 use crate::load::least_bytes;
+use crate::processes::alive;
+use crate::processes::signal;
+use crate::processes::unread;
 
-/// Most bytes that the agent reads from a connection at once.
-const ONE_READ: u64 = 64 * 1024;
-/// Most datagrams that it reads at once, generously.
-const ONE_READ_DATAGRAMS: u64 = 256;
+/// How long ago what was handed over may still be on its way into the queue when the agent is killed: read, and not
+/// written. Longer only while the queue is full.
+const ON_ITS_WAY: Duration = Duration::from_millis(1000);
+/// How often an agent with little memory is looked at.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long a sender that is stuck in a write is waited for.
 const STUCK: Duration = Duration::from_secs(2);
 /// The agent's queue: a disk of so much, of which it may use so much.
 const DISK: &str = "12m";
 const CAP: &str = "8MiB";
 /// Warnings and errors that are kept of each agent.
-const KEPT: usize = 60;
+const KEPT: usize = 12;
 const BALLAST: &str = "ballast";
 
 /// What happens when the queue is full.
@@ -43,6 +47,8 @@ pub(crate) enum WhenFull {
 /// Records that may be gone because the agent ended: a series, and numbers of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Hit {
+    /// How it ended: by which signal, or by the kernel for want of memory.
+    pub(crate) how: &'static str,
     pub(crate) series: String,
     pub(crate) numbers: Range<u64>,
 }
@@ -163,23 +169,27 @@ impl Edge {
     /// Sends a signal to the present process.
     pub(crate) fn signal(&self, name: &str) {
         if let Some(pid) = self.pid() {
-            crate::gate::signal(pid, name);
+            signal(pid, name);
         }
     }
 
     /// Ends it: at once, or in order. What that may cost is written down; its senders hold still until it is started.
-    pub(crate) async fn end(&mut self, how: &str, down: Duration) -> Result<(), String> {
+    pub(crate) async fn end(&mut self, how: &'static str, down: Duration) -> Result<(), String> {
         let series = self.series.clone();
         let mut held = Vec::new();
+        self.note_losses().await;
         for one in series.iter().filter(|one| one.way != Way::File) {
             // One that is stuck in a write hands nothing over either.
             held.push(tokio::time::timeout(STUCK, one.hold()).await.ok());
         }
-        self.note_losses().await;
+        if self.when_full == WhenFull::DropOldest {
+            // While nothing comes nothing is dropped, so this is exact; what was on its way gets there meanwhile.
+            self.note_losses().await;
+        }
         if how == "KILL" {
             self.signal("STOP");
         }
-        self.note_hits(how == "KILL");
+        self.note_hits(how);
         self.signal(how);
         if how == "KILL" {
             self.signal("CONT");
@@ -210,40 +220,49 @@ impl Edge {
         }
     }
 
-    /// Starts it again after an end that nobody asked for; `before` are the numbers that had been sent when it was
-    /// last seen alive.
-    pub(crate) async fn start_again(&mut self, before: &[u64]) {
+    /// Waits so long for the end of its process, and returns whether it came. What that may cost is written down.
+    pub(crate) async fn ends_within(&mut self, within: Duration) -> bool {
+        let until = Instant::now() + within;
+        while Instant::now() < until {
+            if !self.runs() {
+                self.note_hits("memory");
+                return true;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        false
+    }
+
+    /// Starts it again after an end that nobody asked for.
+    pub(crate) async fn start_again(&mut self) {
         if let Some(mut agent) = self.agent.take() {
             let _ = agent.exit_status().await;
             self.keep(&agent);
         }
         self.close_books();
         self.start().await;
-        for (series, before) in self.series.iter().zip(before) {
-            if series.way != Way::File {
-                let numbers = before.saturating_sub(ONE_READ / least_bytes())..series.sent() + 1;
-                self.hits.push(Hit { series: series.name.clone(), numbers });
+        let datagrams = self.series.iter().find(|series| series.way == Way::Udp).map(Arc::clone);
+        // They were sent to nobody until now.
+        for hit in self.hits.iter_mut().rev().take(2) {
+            if let Some(series) = datagrams.as_ref().filter(|series| series.name == hit.series) {
+                hit.numbers.end = series.sent() + 1;
             }
         }
     }
 
-    /// Returns how many records of each series were sent.
-    pub(crate) fn sent(&self) -> Vec<u64> {
-        self.series.iter().map(|series| series.sent()).collect()
-    }
-
-    fn note_hits(&mut self, at_once: bool) {
-        let Some(pid) = self.pid() else { return };
+    /// Writes down what this end may cost: what waits in sockets, and, unless it ends in order, what is on its way into
+    /// the queue.
+    fn note_hits(&mut self, how: &'static str) {
+        let pid = self.pid().unwrap_or_default();
         for series in self.series.iter().filter(|series| series.way != Way::File) {
-            let (table, port, one_read) = match series.way {
-                Way::Tcp => ("tcp", Self::tcp(self.number).port(), ONE_READ),
-                _ => ("udp", Self::udp(self.number).port(), ONE_READ_DATAGRAMS * least_bytes()),
+            let (table, port) = match series.way {
+                Way::Tcp => ("tcp", Self::tcp(self.number).port()),
+                _ => ("udp", Self::udp(self.number).port()),
             };
-            let waiting = unread(pid, table, port) + if at_once { one_read } else { 0 };
-            // A stream may have half a record.
-            let most = waiting.div_ceil(least_bytes()) + 1;
-            let (sent, name) = (series.sent(), series.name.clone());
-            self.hits.push(Hit { series: name, numbers: sent.saturating_sub(most)..sent + 1 });
+            let ago = if how == "TERM" { Duration::ZERO } else { ON_ITS_WAY };
+            let (from, most) = (series.sent_before(ago), unread(pid, table, port).div_ceil(least_bytes()));
+            let numbers = from.saturating_sub(most)..series.sent() + 1;
+            self.hits.push(Hit { how, series: series.name.clone(), numbers });
         }
     }
 
@@ -360,19 +379,6 @@ impl Drop for Edge {
         self.agent = None;
         let _ = Command::new("umount").arg("--lazy").arg(self.home.path().join("disk")).status();
     }
-}
-
-/// Returns the bytes that wait in sockets of this port in a process's network.
-fn unread(pid: u32, table: &str, port: u16) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
-    let of_line = |line: &str| {
-        let words: Vec<&str> = line.split_ascii_whitespace().collect();
-        let local = u16::from_str_radix(words.get(1)?.split_once(':')?.1, 16).ok()?;
-        let waiting = u64::from_str_radix(words.get(4)?.split_once(':')?.1, 16).ok()?;
-        // A socket that listens counts connections there.
-        (local == port && words.get(3) != Some(&"0A")).then_some(waiting)
-    };
-    text.lines().skip(1).filter_map(of_line).sum()
 }
 
 fn losses(status: &Value) -> BTreeMap<String, u64> {

@@ -15,9 +15,11 @@ use std::time::Instant;
 use end_to_end::config::Config;
 use end_to_end::metrics::Metrics;
 use end_to_end::network::Network;
-use end_to_end::process;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::processes::alive;
+use crate::processes::signal;
 
 /// The user that gateways run as: nobody else has this number.
 const USER: u32 = 64_321;
@@ -37,41 +39,6 @@ pub(crate) struct Gate {
     child: Option<Child>,
     pid: u32,
     starts: u64,
-}
-
-/// What a process holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Holding {
-    pub(crate) descriptors: usize,
-    pub(crate) pipes: usize,
-    pub(crate) threads: usize,
-    pub(crate) memory: u64,
-}
-
-impl Holding {
-    /// Returns what a process holds; nothing if it is gone.
-    pub(crate) fn of(pid: u32) -> Option<Self> {
-        if !alive(pid) {
-            return None;
-        }
-        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.count();
-        let (descriptors, pipes) = (process::descriptors(pid), process::pipes(pid));
-        Some(Self { descriptors, pipes, threads, memory: process::resident_memory(pid) })
-    }
-}
-
-/// Returns whether a process runs; one that has ended and was not waited for does not.
-pub(crate) fn alive(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}
-
-/// Sends a signal to a process of this run.
-pub(crate) fn signal(pid: u32, name: &str) {
-    let mut kill = Command::new("sh");
-    kill.args(["-c", &format!("kill -{name} \"$0\""), &pid.to_string()]).stderr(Stdio::null());
-    // One that has ended needs none.
-    let _ = kill.status();
 }
 
 impl Gate {

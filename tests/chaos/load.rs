@@ -2,6 +2,7 @@
 //!
 //! The text of a record follows from its series and number, so that what arrived can be compared byte by byte.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -9,6 +10,7 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex as Lock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -28,6 +30,8 @@ use tokio::sync::MutexGuard;
 const TICK: Duration = Duration::from_millis(10);
 /// A write that the agent does not take is given up after this, to see whether the run is at its end.
 const STALLED: Duration = Duration::from_secs(2);
+/// Records of a series whose times are known.
+const KNOWN_TIMES: usize = 4096;
 /// Shortest and longest texts.
 const LENGTHS: (u64, u64) = (60, 400);
 
@@ -46,6 +50,8 @@ pub(crate) struct Series {
     pub(crate) way: Way,
     sent: AtomicU64,
     gate: Mutex<()>,
+    /// When the last ones were.
+    times: Lock<VecDeque<Instant>>,
 }
 
 /// Where a series goes.
@@ -69,12 +75,28 @@ impl Series {
             Way::File => 'f',
         };
         let name = format!("a{agent}{letter}");
-        Arc::new(Self { name, way, sent: AtomicU64::new(0), gate: Mutex::new(()) })
+        Arc::new(Self { name, way, sent: AtomicU64::new(0), gate: Mutex::new(()), times: Lock::default() })
     }
 
     /// Returns how many were handed over: their numbers are below it.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Acquire)
+    }
+
+    /// Returns how many had been handed over so long ago.
+    pub(crate) fn sent_before(&self, ago: Duration) -> u64 {
+        let times = self.times.lock().expect("no panic under the lock");
+        let since = times.iter().rev().take_while(|time| time.elapsed() < ago).count() as u64;
+        self.sent().saturating_sub(since)
+    }
+
+    fn count(&self, sent: u64) {
+        let mut times = self.times.lock().expect("no panic under the lock");
+        times.push_back(Instant::now());
+        if times.len() > KNOWN_TIMES {
+            times.pop_front();
+        }
+        self.sent.store(sent, Ordering::Release);
     }
 
     /// Holds it between two records while the guard lives.
@@ -157,7 +179,7 @@ async fn feed(series: Arc<Series>, place: Place, rate: f64, stop: Arc<AtomicBool
         late += waits.elapsed();
         if outlet.put(&text(&series.name, next), &stop).await {
             next += 1;
-            series.sent.store(next, Ordering::Release);
+            series.count(next);
         }
     }
 }

@@ -13,6 +13,7 @@ mod edge;
 mod gate;
 mod load;
 mod memory;
+mod processes;
 mod schedule;
 mod soak;
 mod stage;
@@ -184,17 +185,14 @@ async fn misbehave(stage: &Arc<Stage>, steps: Vec<schedule::Step>, lasts: Durati
 
 /// Looks whether everybody lives to whom nothing is done at the moment.
 async fn look_after(stage: Arc<Stage>) {
-    let mut sent = vec![Vec::new(); stage.edges.len()];
     loop {
         sleep(LOOK).await;
         for (number, edge) in stage.edges.iter().enumerate() {
             let Ok(mut edge) = edge.try_lock() else { continue };
             if !edge.runs() {
                 stage.journal.broken(format!("agent {number} has ended by itself: {}", edge.last_words()));
-                let before = std::mem::take(&mut sent[number]);
-                edge.start_again(&before).await;
+                edge.start_again().await;
             }
-            sent[number] = edge.sent();
         }
         for (number, gate) in stage.gates.iter().enumerate() {
             let Ok(mut gate) = gate.try_lock() else { continue };

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::gate::Holding;
+use crate::processes::Holding;
 use crate::stage::Stage;
 
 /// Samples of a run.

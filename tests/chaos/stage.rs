@@ -23,8 +23,8 @@ use tokio::sync::Mutex;
 use crate::edge::Edge;
 use crate::edge::WhenFull;
 use crate::gate::Gate;
-use crate::gate::Holding;
 use crate::memory;
+use crate::processes::Holding;
 use crate::schedule::Cast;
 use crate::tally::Tally;
 

@@ -133,18 +133,18 @@ async fn reload_changed(edge: &mut Edge, lasts: Duration) -> Result<(), String> 
 }
 
 async fn squeeze_agent(stage: &Stage, edge: &mut Edge, lasts: Duration) -> Result<(), String> {
-    let (name, before) = (format!("agent{}", edge.number), edge.sent());
+    let name = format!("agent{}", edge.number);
     edge.note_losses().await;
     let Some(pid) = edge.pid() else { return Ok(()) };
     if !stage.memory.squeeze(&name, pid, AGENT_MORE) {
         stage.journal.count("left out: memory, no control group");
         return Ok(());
     }
-    sleep(lasts).await;
+    let ended = edge.ends_within(lasts).await;
     stage.memory.release(&name);
-    if !edge.runs() {
+    if ended {
         stage.journal.count("agents ended by the kernel for want of memory");
-        edge.start_again(&before).await;
+        edge.start_again().await;
     }
     Ok(())
 }

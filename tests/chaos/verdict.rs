@@ -9,8 +9,8 @@ use tokio::time::sleep;
 
 use crate::edge::Edge;
 use crate::edge::WhenFull;
-use crate::gate::Holding;
 use crate::load::Way;
+use crate::processes::Holding;
 use crate::stage::Stage;
 use crate::stage::Trouble;
 use crate::tally::Arrived;
@@ -26,6 +26,8 @@ const GIVEN_BACK: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// What a gateway may hold more than when it had just started: sockets of its resolver and a listener's spare.
 const MORE_DESCRIPTORS: usize = 6;
+/// Pipes of its pool.
+const MOST_PIPES: usize = 16;
 const MORE_THREADS: usize = 2;
 /// What it may have grown by. An allocator keeps pages of the busiest moment.
 const MORE_MEMORY: u64 = 24 * 1024 * 1024;
@@ -42,7 +44,7 @@ const FORBIDDEN: [&str; 9] =
 #[derive(Default)]
 pub(crate) struct Sums {
     pub(crate) sent: BTreeMap<&'static str, u64>,
-    pub(crate) missing_at_ends: BTreeMap<&'static str, u64>,
+    pub(crate) missing_at_ends: BTreeMap<String, u64>,
     pub(crate) missing_counted: u64,
     pub(crate) losses: BTreeMap<String, u64>,
     pub(crate) doubles: BTreeMap<String, u64>,
@@ -146,7 +148,9 @@ fn compare_one(stage: &Stage, edge: &Edge, sums: &mut Sums) {
         };
         *sums.sent.entry(way).or_default() += series.sent();
         let (at_ends, others) = missing(edge, &arrived, &series.name, series.sent());
-        *sums.missing_at_ends.entry(way).or_default() += at_ends;
+        for how in at_ends {
+            *sums.missing_at_ends.entry(format!("{way} {how}")).or_default() += 1;
+        }
         if series.way != Way::Udp {
             waits += others.len() as u64;
         }
@@ -178,11 +182,18 @@ fn compare_one(stage: &Stage, edge: &Edge, sums: &mut Sums) {
     }
 }
 
-/// Returns how many records are missing that an end of the agent may have cost, and which others.
-fn missing(edge: &Edge, arrived: &Arrived, series: &str, sent: u64) -> (u64, Vec<u64>) {
-    let hit = |number: &u64| edge.hits.iter().any(|hit| hit.series == series && hit.numbers.contains(number));
-    let (at_ends, others): (Vec<u64>, Vec<u64>) = arrived.missing(series, sent).into_iter().partition(hit);
-    (at_ends.len() as u64, others)
+/// Returns of each record that is missing and that an end of the agent may have cost how that came, and the others.
+fn missing(edge: &Edge, arrived: &Arrived, series: &str, sent: u64) -> (Vec<&'static str>, Vec<u64>) {
+    let hit = |number: u64| {
+        edge.hits.iter().find(|hit| hit.series == series && hit.numbers.contains(&number)).map(|hit| hit.how)
+    };
+    let missing = arrived.missing(series, sent).into_iter();
+    let (mut at_ends, mut others) = (Vec::new(), Vec::new());
+    missing.for_each(|number| match hit(number) {
+        Some(how) => at_ends.push(how),
+        None => others.push(number),
+    });
+    (at_ends, others)
 }
 
 /// Returns why a record came twice: what was wrong between its first arrival and the second, the likeliest first.
@@ -237,7 +248,7 @@ pub(crate) async fn give_back(stage: &Stage, sums: &mut Sums) {
 }
 
 fn left_over(gate: &crate::gate::Gate, idle: Holding) -> Vec<String> {
-    let mut left = Vec::new();
+    let (mut left, mut pool) = (Vec::new(), 0);
     match gate.metrics() {
         Err(error) => left.push(error),
         Ok(metrics) => {
@@ -253,13 +264,18 @@ fn left_over(gate: &crate::gate::Gate, idle: Holding) -> Vec<String> {
                     left.push(format!("{name} {value}"));
                 }
             }
+            // Empty pipes are kept for the next tunnel, a few at most.
+            pool = metrics.sum("la_gateway_pipes_open").unwrap_or_default() as usize;
+            if pool > MOST_PIPES {
+                left.push(format!("{pool} pipes"));
+            }
         }
     }
     let Some(now) = Holding::of(gate.pid()) else { return vec!["its process is gone".to_owned()] };
-    if now.descriptors > idle.descriptors + MORE_DESCRIPTORS {
+    if now.descriptors > idle.descriptors + MORE_DESCRIPTORS + 2 * pool {
         left.push(format!("{} descriptors, {} at first", now.descriptors, idle.descriptors));
     }
-    if now.pipes > idle.pipes {
+    if now.pipes > idle.pipes + 2 * pool {
         left.push(format!("{} ends of pipes, {} at first", now.pipes, idle.pipes));
     }
     if now.threads > idle.threads + MORE_THREADS {
@@ -285,7 +301,7 @@ pub(crate) fn summary(stage: &Stage, sums: &Sums, begin: &str) -> String {
     };
     line("records handed over", ways(&sums.sent));
     line("rows that arrived, those twice among them", format!("{}", arrived.rows));
-    line("not arrived: unread when an agent ended", ways(&sums.missing_at_ends));
+    line("not arrived: unread when an agent ended", map(&sums.missing_at_ends));
     line("not arrived otherwise, all counted", sums.missing_counted.to_string());
     line("losses counted", map(&sums.losses));
     line("twice, by cause", map(&sums.doubles));
