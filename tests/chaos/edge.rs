@@ -157,8 +157,7 @@ impl Edge {
     /// Returns the present process, if it was started.
     pub(crate) fn pid(&self) -> Option<u32> {
         // One that was waited for has no number any more.
-        let agent = self.agent.as_ref()?;
-        agent.running()
+        self.agent.as_ref()?.running()
     }
 
     /// Returns whether its process runs.
@@ -248,6 +247,13 @@ impl Edge {
                 hit.numbers.end = series.sent() + 1;
             }
         }
+    }
+
+    /// Writes down what a restart of its syslog source may have cost by TCP since `before` were sent.
+    pub(crate) fn note_restart(&mut self, before: u64) {
+        let Some(series) = self.series.iter().find(|series| series.way == Way::Tcp) else { return };
+        let numbers = before.saturating_sub(1)..series.sent() + 1;
+        self.hits.push(Hit { how: "reload", series: series.name.clone(), numbers });
     }
 
     /// Writes down what this end may cost: what waits in sockets, and, unless it ends in order, what is on its way into

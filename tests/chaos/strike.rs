@@ -118,6 +118,7 @@ async fn reload_changed(edge: &mut Edge, lasts: Duration) -> Result<(), String> 
         true => config.replace("idle = \"1h\"", "idle = \"2h\""),
         false => config.replace("idle = \"2h\"", "idle = \"1h\""),
     });
+    let streams = series.iter().find(|one| one.way == crate::load::Way::Tcp).map_or(0, |one| one.sent());
     let before = edge.listening_said();
     edge.signal("HUP");
     let until = std::time::Instant::now() + Duration::from_secs(30);
@@ -127,6 +128,7 @@ async fn reload_changed(edge: &mut Edge, lasts: Duration) -> Result<(), String> 
         }
         sleep(Duration::from_millis(20)).await;
     }
+    edge.note_restart(streams);
     drop(held);
     sleep(lasts).await;
     Ok(())
