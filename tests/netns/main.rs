@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod air_gap;
-mod network;
 mod pair;
 mod probe;
 mod rules;

@@ -16,13 +16,13 @@ use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::process::Command;
 
-use crate::network::Network;
 use crate::senders::Senders;
 use crate::stage::Internet;
 use crate::stage::WORKSPACE;
 use crate::stage::dmz;
 use crate::stage::firewall;
 use crate::stage::gateway;
+use end_to_end::network::Network;
 
 const SENDERS: usize = 500;
 const AGENTS: usize = 6;
