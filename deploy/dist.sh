@@ -52,7 +52,7 @@ if [ "$machine" != "$(uname -m)" ]; then
     # Another compiler's results stand apart, or the two throw each other's away.
     folder=$folder/$machine
     export CARGO_TARGET_DIR=$folder RUSTC_BOOTSTRAP=1 PATH=/usr/bin:$PATH
-    build_std=(-Zbuild-std=std,panic_abort)
+    build_std=('-Zbuild-std=std,panic_abort')
   fi
 fi
 build() { # profile, program

@@ -104,8 +104,11 @@ impl Recording {
     pub(crate) fn fail(&self, fault: Option<Fault>) {
         with(|double| {
             let now = double.asked;
-            double.fault =
-                fault.map(|fault| Fault { first: fault.first + now, until: fault.until.saturating_add(now), ..fault });
+            double.fault = fault.map(|fault| Fault {
+                first: fault.first + now,
+                until: fault.until.saturating_add(now),
+                ..fault
+            });
         });
     }
 

@@ -79,7 +79,8 @@ impl Aside {
         if let Some(newest) = newest.filter(|file| file.bytes + length <= ENOUGH) {
             let file = OpenOptions::new().append(true).open(self.folder.join(&newest.name))?;
             // A part of it would make what follows unreadable.
-            return durable::append(&file, frames).inspect_err(|_| drop(durable::truncate(&file, newest.bytes)));
+            return durable::append(&file, frames)
+                .inspect_err(|_| drop(durable::truncate(&file, newest.bytes)));
         }
         let last = kept.last().and_then(|file| file.name.get(..20)?.parse().ok()).unwrap_or(0_u64);
         let path = self.folder.join(format!("{:020}{end}", last.saturating_add(1)));

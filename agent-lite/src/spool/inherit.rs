@@ -38,8 +38,7 @@ pub fn contents(folder: &Path) -> io::Result<Contents> {
     for (name, length) in segments(folder)? {
         let records = match &name {
             Name::Sealed { number, records, .. } => {
-                let sent =
-                    read_number(&folder.join(layout::sent(*number))).unwrap_or(0);
+                let sent = read_number(&folder.join(layout::sent(*number))).unwrap_or(0);
                 u64::from(*records).saturating_sub(sent)
             }
             Name::Open { .. } if length <= LARGEST_FILE => {

@@ -109,7 +109,12 @@ mod tests {
         ] {
             assert_eq!(Name::read(&name.written()), Some(name));
         }
-        for leftover in ["next-number.tmp", "reserve.tmp", "00000000000000000007.sent.tmp", "00000000000000000007-Perf.open.tmp"] {
+        for leftover in [
+            "next-number.tmp",
+            "reserve.tmp",
+            "00000000000000000007.sent.tmp",
+            "00000000000000000007-Perf.open.tmp",
+        ] {
             assert_eq!(Name::read(leftover), Some(Name::Leftover));
         }
         for foreign in [

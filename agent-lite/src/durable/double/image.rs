@@ -137,7 +137,8 @@ impl Disk {
                 fs::create_dir_all(&path).expect("made");
                 self.write(*node, tree, chance, &path);
             } else {
-                fs::write(path, content(self.files.get(node).map_or(&[], Vec::as_slice), chance)).expect("written");
+                fs::write(path, content(self.files.get(node).map_or(&[], Vec::as_slice), chance))
+                    .expect("written");
             }
         }
     }
