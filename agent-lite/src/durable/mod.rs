@@ -52,7 +52,7 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 pub fn rename_only(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(all(test, unix))]
     double::rename(from, to)?;
-    if from.is_dir() { fs::rename(from, to) } else { system::put_in_place(from, to) }
+    fs::rename(from, to)
 }
 
 /// Makes a folder, and those above it that are missing, for the agent's user only, and waits until the disk has them.
