@@ -68,7 +68,12 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
         match sync_folder(folder_of(folder)) {
             // Who may not look into it cannot ask for this either.
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
-            synced => synced?,
+            Err(error) => {
+                // The next try makes them anew, and waits for the disk again.
+                missing.iter().for_each(|made| drop(fs::remove_dir(made)));
+                return Err(error);
+            }
+            Ok(()) => {}
         }
     }
     Ok(())
