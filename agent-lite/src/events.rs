@@ -62,6 +62,8 @@ events! {
     SpoolDamaged = 541 Error "a piece of the queue is damaged and was set aside",
     SpoolTorn = 542 Warn "the end of the queue was unfinished and was cut",
     DiskTrouble = 543 Error "the queue cannot be written",
+    StateDamaged = 544 Error "a file of the agent's state is damaged and was set aside",
+    StateNotWritten = 545 Error "a file of the agent's state cannot be written",
     Lost = 550 Warn "something was lost",
     Cloned = 560 Warn "this machine is a clone: it takes a new identity, and what it inherited is set aside",
     Resealed = 561 Info "a part of the machine is another one, its identity is sealed anew",

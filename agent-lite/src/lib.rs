@@ -2,7 +2,7 @@
 //!
 //! Start reading at [`agent`]: one task a source, one courier a workspace. Floors, top down: `cli`,
 //! then [`agent`], [`collect`] and [`upload`] (they meet only in the spool), [`config`], [`spool`],
-//! [`parse`], [`transport`], and [`record`], [`counters`], [`events`] and [`system`] at the bottom. Imports run
+//! [`parse`], [`transport`], [`durable`], and [`record`], [`counters`], [`events`] and [`system`] at the bottom. Imports run
 //! down only; `tests/floor_plan.rs` keeps it so.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout))]
@@ -11,6 +11,7 @@ pub mod agent;
 pub mod collect;
 pub mod config;
 pub mod counters;
+pub mod durable;
 pub mod events;
 pub mod parse;
 pub mod record;

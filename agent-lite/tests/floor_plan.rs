@@ -25,6 +25,7 @@ const PLAN: Plan = Plan {
         &["spool"],
         &["parse"],
         &["transport"],
+        &["durable"],
         &["record", "counters", "events", "system"],
     ],
     sideways: &[],

@@ -70,7 +70,8 @@ pub fn generalize(config: &Config, waiting: Waiting) -> Result<Generalized, Gene
     }
     // Who it is goes first: whatever interrupts this, no two machines are the same agent.
     let names = ["identity", "agent-id", seal::SEAL, seal::JOURNAL, inherited::IN_STATE, "positions"];
-    let marks = ["running", "stopped", "agent-id.tmp", "control.sock"].map(|name| state.join(name));
+    let marks = ["running", "stopped", "agent-id.tmp", "agent-id.damaged", "control.sock"]
+        .map(|name| state.join(name));
     let all = names.iter().map(|name| state.join(name)).chain(queues).chain(marks);
     for path in all.chain([config.spool.folder.join(inherited::IN_SPOOL)]) {
         if remove(&path)? {

@@ -15,6 +15,9 @@ use crate::config::settings::Config;
 use crate::config::settings::TransportSettings;
 use crate::config::settings::Workspace;
 use crate::counters::Counters;
+use crate::durable;
+use crate::events::Event;
+use crate::events::say;
 use crate::spool::SpoolError;
 use crate::system;
 use crate::transport::WorkspaceEndpoints;
@@ -59,7 +62,7 @@ impl StartError {
 /// Makes the folders, for their owner only.
 pub fn make_folders(config: &Config) -> Result<(), StartError> {
     for folder in [&config.state, &config.spool.folder] {
-        system::make_folder(folder).map_err(|error| StartError::of(folder, error))?;
+        durable::make_folder(folder).map_err(|error| StartError::of(folder, error))?;
     }
     Ok(())
 }
@@ -80,26 +83,31 @@ pub(super) fn lock(state: &Path) -> Result<File, StartError> {
     }
 }
 
-/// Returns the agent's GUID where no onboarding has given it one; made once.
+/// Returns the agent's GUID where no onboarding has given it one; made once. A file without one, as earlier versions left
+/// it when the power was cut, is set aside.
 pub fn agent_id(state: &Path) -> Result<Uuid, StartError> {
     let file = state.join("agent-id");
-    match fs::read_to_string(&file) {
-        Ok(text) => text.trim().parse().map_err(|_| {
-            StartError::Config(format!(
-                "{}: there is no GUID in it; delete it, and a new one is made",
-                file.display()
-            ))
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let id = Uuid::new_v4();
-            let temporary = state.join("agent-id.tmp");
-            fs::write(&temporary, format!("{id}\n"))
-                .and_then(|()| fs::rename(&temporary, &file))
-                .map_err(|error| StartError::of(&file, error))?;
-            Ok(id)
+    let failed = |error| StartError::of(&file, error);
+    match fs::read(&file) {
+        Ok(text) => {
+            if let Some(id) = str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok()) {
+                return Ok(id);
+            }
+            let aside = state.join("agent-id.damaged");
+            durable::rename(&file, &aside).map_err(failed)?;
+            let detail = format_args!(
+                "{}: there is no GUID in it; it lies in {} now",
+                file.display(),
+                aside.display()
+            );
+            say(Event::StateDamaged, "agent", detail);
         }
-        Err(error) => Err(StartError::of(&file, error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
     }
+    let id = Uuid::new_v4();
+    durable::replace(&file, format!("{id}\n").as_bytes()).map_err(failed)?;
+    Ok(id)
 }
 
 fn mark(state: &Path) -> PathBuf {
@@ -111,14 +119,20 @@ fn known(state: &Path) -> PathBuf {
 }
 
 /// Notes that an agent runs, and returns how the one before ended.
-pub(super) fn note_start(state: &Path) -> Result<LastEnd, StartError> {
+pub(super) fn note_start(state: &Path) -> LastEnd {
     let last = match (mark(state).exists(), known(state).exists()) {
         (true, _) => LastEnd::Abrupt,
         (false, true) => LastEnd::Orderly,
         (false, false) => LastEnd::Never,
     };
-    fs::write(mark(state), "").map_err(|error| StartError::of(&mark(state), error))?;
-    Ok(last)
+    let mark = mark(state);
+    if let Err(error) = fs::write(&mark, "") {
+        // A full disk: what waits in the queues can be sent all the same, and that makes room.
+        let path = mark.display();
+        let detail = format_args!("{path}: {error}; the next start does not know how this agent ended");
+        say(Event::StateNotWritten, "agent", detail);
+    }
+    last
 }
 
 /// Notes an end in order.
@@ -197,18 +211,38 @@ mod tests {
     fn a_start_knows_how_the_agent_ended_before() {
         let state = tempfile::tempdir().unwrap();
         let state = state.path();
-        assert_eq!(note_start(state).unwrap(), LastEnd::Never);
-        assert_eq!(note_start(state).unwrap(), LastEnd::Abrupt);
+        assert_eq!(note_start(state), LastEnd::Never);
+        assert_eq!(note_start(state), LastEnd::Abrupt);
         note_end(state);
-        assert_eq!(note_start(state).unwrap(), LastEnd::Orderly);
+        assert_eq!(note_start(state), LastEnd::Orderly);
     }
 
     #[test]
-    fn the_agents_guid_is_made_once_and_a_broken_one_is_named() {
+    fn the_agents_guid_is_made_once_and_a_damaged_one_lies_aside() {
         let state = tempfile::tempdir().unwrap();
         let first = agent_id(state.path()).unwrap();
         assert_eq!(agent_id(state.path()).unwrap(), first);
-        fs::write(state.path().join("agent-id"), "x").unwrap();
-        assert!(agent_id(state.path()).unwrap_err().to_string().contains("agent-id"));
+        for damage in [&b"x"[..], b"", b"\0\0\0\0", b"\xff"] {
+            fs::write(state.path().join("agent-id"), damage).unwrap();
+            let next = agent_id(state.path()).unwrap();
+            assert_ne!(next, first);
+            assert_eq!(agent_id(state.path()).unwrap(), next);
+            assert_eq!(fs::read(state.path().join("agent-id.damaged")).unwrap(), damage);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_agents_guid_outlives_a_loss_of_power() {
+        use crate::durable::double;
+        for chance in 0..200 {
+            let state = tempfile::tempdir().unwrap();
+            let recording = double::record(state.path());
+            let id = agent_id(state.path()).unwrap();
+            let crashed = tempfile::tempdir().unwrap();
+            recording.crash(recording.done(), chance, crashed.path());
+            drop(recording);
+            assert_eq!(agent_id(crashed.path()).unwrap(), id, "{chance}");
+        }
     }
 }

@@ -133,7 +133,7 @@ impl Store {
         let number = self.number()?;
         let file = self.disk.create(&layout::open(number, self.index.table(table)))?;
         let entry = Entry { number, bytes: HEAD_BYTES as u32, records, table };
-        Ok(Open { entry, file: Arc::new(file), born: Instant::now(), dirty: true })
+        Ok(Open { entry, file: Arc::new(file), born: Instant::now(), dirty: true, suspect: false })
     }
 
     fn commit(&mut self, at: Option<usize>, first: &Part, fresh: Vec<Open>) {

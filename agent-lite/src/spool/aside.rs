@@ -3,14 +3,13 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Read;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
 use super::layout::HEAD;
 use super::layout::HEAD_BYTES;
+use crate::durable;
 use crate::record::Table;
-use crate::system;
 
 /// Most files of such a folder.
 const MOST_FILES: usize = 64;
@@ -44,10 +43,18 @@ impl Aside {
     pub(super) fn keep(&self, name: &str, bytes: impl Read, length: u64) -> io::Result<()> {
         let length = length.min(self.most_bytes);
         self.make_room(length)?;
-        let mut options = OpenOptions::new();
-        let options = system::private(options.write(true).create(true).truncate(true));
-        let mut file = options.open(self.folder.join(name))?;
-        io::copy(&mut bytes.take(length), &mut file).map(|_| ())
+        let path = self.folder.join(name);
+        durable::remove(&path)?;
+        let (file, mut bytes) = (durable::create(&path)?, bytes.take(length));
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            match bytes.read(&mut piece)? {
+                0 => break,
+                length => durable::append(&file, piece.get(..length).unwrap_or_default())?,
+            }
+        }
+        // Before it is cut off where it was.
+        durable::sync(&file).and_then(|()| durable::sync_folder(&self.folder))
     }
 
     /// Moves a whole file here; of one larger than the bound the beginning is kept.
@@ -55,9 +62,9 @@ impl Aside {
         let length = fs::symlink_metadata(from)?.len();
         self.make_room(length.min(self.most_bytes))?;
         if length > self.most_bytes {
-            File::options().write(true).open(from)?.set_len(self.most_bytes)?;
+            durable::truncate(&File::options().write(true).open(from)?, self.most_bytes)?;
         }
-        fs::rename(from, self.folder.join(name))
+        durable::rename(from, &self.folder.join(name))
     }
 
     /// Appends frames to the newest file of their table, which has the form of a segment.
@@ -70,18 +77,21 @@ impl Aside {
         let end = format!("-{table}.frames");
         let newest = kept.iter().rev().find(|file| file.name.ends_with(&end));
         if let Some(newest) = newest.filter(|file| file.bytes + length <= ENOUGH) {
-            return OpenOptions::new().append(true).open(self.folder.join(&newest.name))?.write_all(frames);
+            let file = OpenOptions::new().append(true).open(self.folder.join(&newest.name))?;
+            // A part of it would make what follows unreadable.
+            return durable::append(&file, frames)
+                .inspect_err(|_| drop(durable::truncate(&file, newest.bytes)));
         }
         let last = kept.last().and_then(|file| file.name.get(..20)?.parse().ok()).unwrap_or(0_u64);
         let path = self.folder.join(format!("{:020}{end}", last.saturating_add(1)));
-        let mut file = system::private(OpenOptions::new().write(true).create_new(true)).open(path)?;
-        file.write_all(&HEAD)?;
-        file.write_all(frames)
+        let file = durable::create(&path)?;
+        let written = durable::append(&file, &HEAD).and_then(|()| durable::append(&file, frames));
+        written.inspect_err(|_| drop(durable::remove(&path)))
     }
 
     /// Removes the oldest files until so many bytes and one more file fit, and returns what is left.
     fn make_room(&self, bytes: u64) -> io::Result<Vec<Kept>> {
-        system::make_folder(&self.folder)?;
+        durable::make_folder(&self.folder)?;
         let mut kept = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -96,7 +106,7 @@ impl Aside {
         let mut total: u64 = kept.iter().map(|file| file.bytes).sum();
         while !kept.is_empty() && (kept.len() >= MOST_FILES || total + bytes > self.most_bytes) {
             let oldest = kept.remove(0);
-            fs::remove_file(self.folder.join(&oldest.name))?;
+            durable::remove(&self.folder.join(&oldest.name))?;
             total -= oldest.bytes;
         }
         Ok(kept)

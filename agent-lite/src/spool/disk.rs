@@ -1,15 +1,13 @@
-use std::fs;
 use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
 use std::io::ErrorKind;
-use std::io::Write;
+use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 
 use super::layout::RESERVE;
 use super::layout::UNFINISHED;
-use crate::system;
+use crate::durable;
 
 /// Whether a small file must be on the disk before its name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +29,7 @@ pub(super) struct Disk {
 impl Disk {
     /// Makes the folder if it is not there.
     pub(super) fn new(folder: &Path) -> io::Result<Self> {
-        system::make_folder(folder)?;
+        durable::make_folder(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
             #[cfg(test)]
@@ -49,41 +47,41 @@ impl Disk {
 
     /// Makes a file that is not there yet, to append to.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
-        system::create_to_append(&self.path(name))
+        durable::create(&self.path(name))
     }
 
     /// Appends bytes, by one call of the system unless that takes less than all.
-    pub(super) fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
         #[cfg(test)]
         self.faults.write(file, bytes)?;
-        file.write_all(bytes)
+        durable::append(file, bytes)
     }
 
     /// Cuts a file off.
     pub(super) fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
         #[cfg(test)]
         self.faults.truncate(file, length)?;
-        system::truncate(file, length)
+        durable::truncate(file, length)
     }
 
     /// Waits until the disk has a file's content.
     pub(super) fn sync(&self, file: &File) -> io::Result<()> {
         #[cfg(test)]
-        return self.faults.sync(Some(file));
+        return self.faults.sync(file);
         #[cfg(not(test))]
-        file.sync_data()
+        durable::sync(file)
     }
 
     /// Waits until the disk has the names.
     pub(super) fn sync_folder(&self) -> io::Result<()> {
         #[cfg(test)]
-        return self.faults.sync(None);
+        return self.faults.sync_folder(&self.folder);
         #[cfg(not(test))]
-        system::sync_folder(&self.folder)
+        durable::sync_folder(&self.folder)
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path(from), self.path(to))
+        durable::rename_only(&self.path(from), &self.path(to))
     }
 
     /// Removes a file; one that is not there is removed.
@@ -91,18 +89,14 @@ impl Disk {
         let path = self.path(name);
         #[cfg(test)]
         self.faults.remove(&path)?;
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        durable::remove(&path)
     }
 
     /// Puts a small file in the place of an older one.
     pub(super) fn replace(&self, name: &str, content: &[u8], how: Replace) -> io::Result<()> {
         let unfinished = format!("{name}{UNFINISHED}");
-        let mut options = OpenOptions::new();
-        let options = system::private(options.write(true).create(true).truncate(true));
-        let file = options.open(self.path(&unfinished))?;
+        durable::remove(&self.path(&unfinished))?;
+        let file = self.create(&unfinished)?;
         self.write(&file, content)?;
         if how == Replace::Synced {
             self.sync(&file)?;
@@ -113,10 +107,30 @@ impl Disk {
 
     /// Writes over a small file that is there, and waits until the disk has it: that takes no room.
     pub(super) fn overwrite(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).open(self.path(name))?;
-        file.write_all(content)?;
-        file.set_len(content.len() as u64)?;
-        self.sync(&file)
+        durable::overwrite(&self.path(name), content)
+    }
+
+    /// Writes a file anew under its name, on the disk when this returns. A sync that failed is not made good by the next
+    /// one: the kernel has forgotten what it could not write, and still shows it.
+    pub(super) fn write_anew(&self, name: &str) -> io::Result<File> {
+        let unfinished = format!("{name}{UNFINISHED}");
+        let written = (|| {
+            durable::remove(&self.path(&unfinished))?;
+            let (mut old, new) = (File::open(self.path(name))?, self.create(&unfinished)?);
+            let mut piece = vec![0; 64 * 1024];
+            loop {
+                match old.read(&mut piece)? {
+                    0 => break,
+                    length => self.write(&new, piece.get(..length).unwrap_or_default())?,
+                }
+            }
+            self.sync(&new)?;
+            self.rename(&unfinished, name).map(|()| new)
+        })();
+        if written.is_err() {
+            let _ = durable::remove(&self.path(&unfinished));
+        }
+        written
     }
 
     /// Fills the reserve; leaves nothing behind when there is no room for it.

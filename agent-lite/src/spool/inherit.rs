@@ -13,9 +13,10 @@ use super::layout::NEXT_NUMBER;
 use super::layout::Name;
 use super::recover::LARGEST_FILE;
 use super::recover::lock;
-use super::recover::read_small;
+use super::recover::read_number;
 use super::scan::scan;
 use super::settings::SpoolError;
+use crate::durable;
 
 /// What waits in a queue that nobody uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,9 +38,8 @@ pub fn contents(folder: &Path) -> io::Result<Contents> {
     for (name, length) in segments(folder)? {
         let records = match &name {
             Name::Sealed { number, records, .. } => {
-                let sent =
-                    read_small(&folder.join(layout::sent(*number))).trim_end().parse().unwrap_or(0_u32);
-                u64::from(records.saturating_sub(sent))
+                let sent = read_number(&folder.join(layout::sent(*number))).unwrap_or(0);
+                u64::from(*records).saturating_sub(sent)
             }
             Name::Open { .. } if length <= LARGEST_FILE => {
                 u64::from(scan(File::open(folder.join(name.written()))?, length)?.records)
@@ -65,7 +65,7 @@ pub fn take_over(from: &Path, into: &Path) -> Result<Contents, SpoolError> {
     let mut segments = segments(from).map_err(failed(from))?;
     segments.sort_by_key(|(name, _)| number_of(name));
     let highest = highest(into).map_err(failed(into))?;
-    let claimed = read_small(&disk.path(NEXT_NUMBER)).trim_end().parse().unwrap_or(1_u64);
+    let claimed = read_number(&disk.path(NEXT_NUMBER)).unwrap_or(1);
     let next = claimed.max(highest + 1).min(u64::MAX / 2);
     // No number comes again, also if it ends in the middle.
     let below = next + segments.len() as u64;
@@ -79,12 +79,13 @@ pub fn take_over(from: &Path, into: &Path) -> Result<Contents, SpoolError> {
         let progress = from.join(layout::sent(old));
         if progress.is_file() {
             // First, so that a segment is never there without what was delivered of it.
-            fs::rename(&progress, disk.path(&layout::sent(number))).map_err(failed(&progress))?;
+            durable::rename_only(&progress, &disk.path(&layout::sent(number))).map_err(failed(&progress))?;
         }
         let path = from.join(name_before(&new, old));
-        fs::rename(&path, disk.path(&new.written())).map_err(failed(&path))?;
+        durable::rename_only(&path, &disk.path(&new.written())).map_err(failed(&path))?;
     }
     disk.sync_folder().map_err(failed(into))?;
+    durable::sync_folder(from).map_err(failed(from))?;
     Ok(moved)
 }
 

@@ -20,7 +20,7 @@ pub(super) const RESERVE: &str = "reserve";
 /// The file that is locked while the queue is used.
 pub(super) const LOCK: &str = "lock";
 /// The end of a file that is not finished.
-pub(super) const UNFINISHED: &str = ".tmp";
+pub(super) const UNFINISHED: &str = crate::durable::UNFINISHED;
 /// The largest number that is taken from a name, so that there are always more.
 const LARGEST_NUMBER: u64 = u64::MAX / 2;
 const DIGITS: usize = 20;
@@ -43,7 +43,7 @@ impl Name {
     pub(super) fn read(text: &str) -> Option<Self> {
         if let Some(whole) = text.strip_suffix(UNFINISHED) {
             let ours = matches!(whole, NEXT_NUMBER | RESERVE)
-                || matches!(Self::read(whole), Some(Self::Sent { .. }));
+                || matches!(Self::read(whole), Some(Self::Sent { .. } | Self::Open { .. }));
             return ours.then_some(Self::Leftover);
         }
         let (number, rest) = text.split_at_checked(DIGITS)?;
@@ -109,7 +109,12 @@ mod tests {
         ] {
             assert_eq!(Name::read(&name.written()), Some(name));
         }
-        for leftover in ["next-number.tmp", "reserve.tmp", "00000000000000000007.sent.tmp"] {
+        for leftover in [
+            "next-number.tmp",
+            "reserve.tmp",
+            "00000000000000000007.sent.tmp",
+            "00000000000000000007-Perf.open.tmp",
+        ] {
             assert_eq!(Name::read(leftover), Some(Name::Leftover));
         }
         for foreign in [

@@ -30,6 +30,7 @@ use super::store::Victims;
 use super::store::claim;
 use crate::counters::Loss;
 use crate::counters::WorkspaceTally;
+use crate::durable;
 use crate::events::Event;
 use crate::events::say;
 use crate::record::Table;
@@ -71,13 +72,11 @@ pub(super) fn lock(path: &Path) -> Result<File, SpoolError> {
     }
 }
 
-/// Reads a file that has a number in it, or nothing.
-pub(super) fn read_small(path: &Path) -> String {
+/// Reads a file that has a number in it. One without an end of line may lack digits, too: nobody waited for the disk.
+pub(super) fn read_number(path: &Path) -> Option<u64> {
     let mut text = String::new();
-    match File::open(path).and_then(|file| file.take(32).read_to_string(&mut text)) {
-        Ok(_) => text,
-        Err(_) => String::new(),
-    }
+    File::open(path).and_then(|file| file.take(32).read_to_string(&mut text)).ok()?;
+    text.strip_suffix('\n')?.parse().ok()
 }
 
 impl Store {
@@ -91,7 +90,7 @@ impl Store {
             // It may vanish meanwhile, and folders and links are not ours.
             let Some(metadata) = file.metadata().ok().filter(fs::Metadata::is_file) else { continue };
             match name {
-                Name::Leftover => drop(fs::remove_file(file.path())),
+                Name::Leftover => drop(durable::remove(&file.path())),
                 Name::Sent { number } => sent.push(number),
                 Name::Open { number, ref table } => unsealed.push((number, table.clone(), metadata.len())),
                 Name::Sealed { number, ref table, records } if numbers.insert(number) => {
@@ -207,13 +206,13 @@ impl Store {
 
     fn find_progress(&mut self, number: u64) {
         let path = self.disk.path(&layout::sent(number));
-        let text = read_small(&path);
-        match (self.index.find(number), text.trim_end().parse::<u32>()) {
-            (Some(entry), Ok(delivered)) => {
+        let delivered = read_number(&path).and_then(|number| u32::try_from(number).ok());
+        match (self.index.find(number), delivered) {
+            (Some(entry), Some(delivered)) => {
                 self.progress.insert(number, delivered.min(entry.records));
                 self.books.subtract(0, delivered.min(entry.records).into());
             }
-            _ => drop(fs::remove_file(path)),
+            _ => drop(durable::remove(&path)),
         }
     }
 
@@ -230,10 +229,10 @@ impl Store {
     /// Begins beyond every number that may have been used. When nothing says which, the time does: in
     /// seconds, it outruns a queue that makes less than a segment a second on average.
     fn begin_numbers(&mut self, highest: Option<u64>, mended: bool) {
-        let text = read_small(&self.disk.path(layout::NEXT_NUMBER));
         let clock =
             || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |since| since.as_secs());
-        let claimed = text.trim_end().parse().ok().filter(|claimed| *claimed <= u64::MAX / 2);
+        let claimed = read_number(&self.disk.path(layout::NEXT_NUMBER));
+        let claimed = claimed.filter(|claimed| *claimed <= u64::MAX / 2);
         let next: u64 = claimed.unwrap_or_else(clock).max(highest.map_or(1, |highest| highest + 1));
         self.numbers = Numbers { next, claimed: next, durable: next, claiming: false };
         // What was mended may be sent before the first sync.

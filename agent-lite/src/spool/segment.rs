@@ -12,6 +12,7 @@ use super::layout::HEAD;
 use super::layout::HEAD_BYTES;
 use super::queue::Inner;
 use crate::counters::Loss;
+use crate::durable;
 use crate::events::Event;
 use crate::events::say;
 use crate::record::Table;
@@ -108,7 +109,7 @@ impl Segment {
             store.lose(self.number);
             store.remove_or_doom(name, entry.bytes.into());
         } else if let Err(error) =
-            File::options().write(true).open(&path).and_then(|file| file.set_len(offset))
+            File::options().write(true).open(&path).and_then(|file| durable::truncate(&file, offset))
         {
             store.trouble(format_args!("{}: cannot be cut: {error}", path.display()));
         }

@@ -44,6 +44,8 @@ pub(super) struct Open {
     pub(super) file: Arc<File>,
     pub(super) born: Instant,
     pub(super) dirty: bool,
+    /// A sync of it failed: what the kernel shows of it may not come to the disk any more.
+    pub(super) suspect: bool,
 }
 
 /// What may be dropped.

@@ -41,12 +41,28 @@ pub(super) enum Plan {
 /// One sync.
 #[derive(Debug)]
 pub(super) struct Work {
-    files: Vec<(u64, Arc<File>)>,
+    files: Vec<Unsynced>,
     sealing: Vec<u64>,
     upto: u64,
     names: bool,
     reserve: Option<u64>,
     claim: Option<u64>,
+}
+
+/// A file that the disk does not have yet.
+#[derive(Debug)]
+struct Unsynced {
+    number: u64,
+    file: Arc<File>,
+    /// Its name, if it must be written anew.
+    anew: Option<String>,
+}
+
+/// What became of the files of a sync.
+struct Synced {
+    unsynced: Vec<u64>,
+    renewed: Vec<(u64, Arc<File>)>,
+    outcome: io::Result<()>,
 }
 
 impl Store {
@@ -83,7 +99,9 @@ impl Store {
         let mut files = Vec::new();
         for open in self.sealing.iter_mut().chain(&mut self.open) {
             if std::mem::replace(&mut open.dirty, false) {
-                files.push((open.entry.number, Arc::clone(&open.file)));
+                let number = open.entry.number;
+                let anew = open.suspect.then(|| layout::open(number, self.index.table(open.entry.table)));
+                files.push(Unsynced { number, file: Arc::clone(&open.file), anew });
             }
         }
         let reserve = &mut self.reserve;
@@ -110,6 +128,14 @@ impl Store {
             (self.numbers.claimed, self.numbers.durable) = (below, below);
         }
         Ok(())
+    }
+
+    fn take_renewed(&mut self, renewed: Vec<(u64, Arc<File>)>) {
+        for (number, file) in renewed {
+            if let Some(open) = self.sealing.iter_mut().find(|open| open.entry.number == number) {
+                (open.file, open.suspect) = (file, false);
+            }
+        }
     }
 
     /// Seals, in the order of closing, what the disk has; says whether there was anything.
@@ -139,7 +165,13 @@ impl Store {
             }
             Err(error) => {
                 for open in self.sealing.iter_mut().chain(&mut self.open) {
-                    open.dirty |= unsynced.contains(&open.entry.number);
+                    let failed = unsynced.contains(&open.entry.number);
+                    open.dirty |= failed;
+                    open.suspect |= failed;
+                }
+                // What is written anew must not grow meanwhile.
+                while let Some(at) = self.open.iter().position(|open| open.suspect) {
+                    self.close(at);
                 }
                 let now = Instant::now();
                 self.flow.new_names = true;
@@ -162,9 +194,11 @@ impl Inner {
         let disk = Arc::clone(&self.store().disk);
         let claimed = work.claim.map(|from| claim(&disk, from, Replace::Synced)).transpose();
         let claimed = self.store().note_claim(claimed);
-        let (unsynced, mut outcome) = sync_files(&disk, work);
+        let Synced { unsynced, renewed, mut outcome } = sync_files(&disk, work);
+        let is_renewed = !renewed.is_empty();
+        self.store().take_renewed(renewed);
         let sealed = claimed.and_then(|()| self.store().seal_synced(work, &unsynced));
-        let names = work.names || !matches!(sealed, Ok(false));
+        let names = work.names || is_renewed || !matches!(sealed, Ok(false));
         outcome = outcome.and(sealed.map(|_| ()));
         if names {
             outcome = outcome.and(disk.sync_folder());
@@ -185,14 +219,18 @@ fn after(time: Instant, duration: Duration) -> Instant {
     time.checked_add(duration).unwrap_or(time + Duration::from_secs(86_400))
 }
 
-/// Syncs one file after the other, and returns those that the disk does not have.
-fn sync_files(disk: &Disk, work: &Work) -> (Vec<u64>, io::Result<()>) {
-    let (mut unsynced, mut outcome) = (Vec::new(), Ok(()));
-    for (number, file) in &work.files {
-        if let Err(error) = disk.sync(file) {
-            unsynced.push(*number);
-            outcome = Err(error);
+/// Syncs one file after the other.
+fn sync_files(disk: &Disk, work: &Work) -> Synced {
+    let mut synced = Synced { unsynced: Vec::new(), renewed: Vec::new(), outcome: Ok(()) };
+    for one in &work.files {
+        let done = match &one.anew {
+            None => disk.sync(&one.file),
+            Some(name) => disk.write_anew(name).map(|file| synced.renewed.push((one.number, Arc::new(file)))),
+        };
+        if let Err(error) = done {
+            synced.unsynced.push(one.number);
+            synced.outcome = Err(error);
         }
     }
-    (unsynced, outcome)
+    synced
 }

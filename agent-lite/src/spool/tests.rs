@@ -4,6 +4,8 @@ mod faults;
 mod inherit;
 mod limits;
 mod model;
+#[cfg(unix)]
+mod power;
 mod recovery;
 mod sending;
 

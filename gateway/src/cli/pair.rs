@@ -1,7 +1,6 @@
 //! `la-gateway pair`: one user, and one small file with all that `agent-lite onboard --pairing` needs.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -25,6 +24,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
+use super::replace::fill;
 use super::users::set_password;
 
 /// Random bytes of a password: 160 bits.
@@ -182,9 +182,6 @@ fn text(name: &str, proxy: &str, ca: Option<&str>) -> String {
 
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    let mut out =
-        made.with_context(|| format!("cannot make {}; it must not be there yet", file.display()))?;
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.sync_all())
-        .with_context(|| format!("cannot write {}", file.display()))
+    let out = made.with_context(|| format!("cannot make {}; it must not be there yet", file.display()))?;
+    fill(out, file, text)
 }

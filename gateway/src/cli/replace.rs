@@ -101,9 +101,23 @@ impl Original {
         }
         out.sync_all()?;
         fs::rename(new, &self.real)?;
-        let folder = self.real.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        sync_folder_of(&self.real)
     }
+}
+
+/// Writes a file that was just made, and waits until the disk has it and its name; half of it is of no use and is removed.
+pub(super) fn fill(mut made: File, file: &Path, text: &str) -> anyhow::Result<()> {
+    let written = made.write_all(text.as_bytes()).and_then(|()| made.sync_all());
+    let written = written.and_then(|()| sync_folder_of(file));
+    if written.is_err() {
+        let _ = fs::remove_file(file);
+    }
+    written.with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn sync_folder_of(file: &Path) -> io::Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Returns the access control list of a file, if it has one.

@@ -1,10 +1,8 @@
 //! What is kept of a data collection rule from one start to the next: one file, replaced in one step.
 
 use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
 use std::io::Read;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -12,8 +10,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::document::Document;
+use crate::durable;
 use crate::parse::dcr::LARGEST_RULE;
-use crate::system;
 
 /// Largest file: a rule, its escapes in JSON, and what is said of another.
 const LARGEST: u64 = 4 * LARGEST_RULE as u64;
@@ -80,14 +78,7 @@ impl Store {
 
     /// Replaces the file; after a crash it is the old one or the new one.
     pub(super) fn save(&self, kept: &Kept) -> io::Result<()> {
-        let new = self.0.with_extension("json.new");
-        let mut file =
-            system::private(OpenOptions::new().write(true).create(true).truncate(true)).open(&new)?;
-        file.write_all(&serde_json::to_vec(kept)?)?;
-        file.sync_all()?;
-        drop(file);
-        system::put_in_place(&new, &self.0)?;
-        self.0.parent().map_or(Ok(()), system::sync_folder)
+        durable::replace(&self.0, &serde_json::to_vec(kept)?)
     }
 }
 

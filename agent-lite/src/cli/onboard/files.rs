@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
+use agent_lite::durable::folder_of;
 use agent_lite::system;
 use anyhow::Context;
 use anyhow::bail;
@@ -38,6 +39,7 @@ impl Staged {
 
     pub(super) fn take_place(self) -> anyhow::Result<()> {
         fs::rename(&self.beside, &self.place)
+            .and_then(|()| system::sync_folder(folder_of(&self.place)))
             .with_context(|| format!("cannot write {}", self.place.display()))
     }
 }
@@ -68,7 +70,7 @@ pub(super) fn read_if_there(file: &Path) -> anyhow::Result<String> {
 
 /// Replaces a file in one step. One that is there keeps owner and mode, but others may no more than `mode` says.
 pub(in crate::cli) fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(file);
     let real = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let mut name = real.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
@@ -80,7 +82,8 @@ pub(in crate::cli) fn write(file: &Path, text: &str, mode: u32) -> anyhow::Resul
         system::permit_as_before(&out, &real, mode)?;
         out.sync_all()?;
         drop(out);
-        system::put_in_place(&new, &real)
+        system::put_in_place(&new, &real)?;
+        system::sync_folder(folder_of(&real))
     };
     let outcome = written();
     if outcome.is_err() {

@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::fs::OpenOptions;
 use std::io;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -13,7 +11,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::mark::Mark;
-use crate::system;
+use crate::durable;
 
 const VERSION: u32 = 1;
 /// Largest file of positions that is read: 64 MiB.
@@ -101,7 +99,7 @@ impl Positions {
             Err(error) => error.to_string(),
         };
         let aside = self.path.with_extension("json.damaged");
-        fs::rename(&self.path, &aside)?;
+        durable::rename(&self.path, &aside)?;
         let damage = format!("{}: {error}; it lies in {} now", self.path.display(), aside.display());
         Ok((Vec::new(), Some(damage)))
     }
@@ -113,15 +111,7 @@ impl Positions {
 
     /// Replaces the file: after a crash there is the old one or the new one.
     pub(super) fn save(&self, image: &[u8]) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let temporary = self.path.with_extension("json.new");
-        fs::create_dir_all(folder)?;
-        let mut options = OpenOptions::new();
-        let mut file = system::private(options.write(true).create(true).truncate(true)).open(&temporary)?;
-        file.write_all(image)?;
-        file.sync_data()?;
-        drop(file);
-        fs::rename(&temporary, &self.path)?;
-        system::sync_folder(folder)
+        durable::make_folder(durable::folder_of(&self.path))?;
+        durable::replace(&self.path, image)
     }
 }

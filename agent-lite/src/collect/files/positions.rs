@@ -1,12 +1,10 @@
 //! Where the reading stands, on the disk: one file a source, replaced whole.
 
 use std::fs;
-use std::fs::OpenOptions;
 use std::hash::DefaultHasher;
 use std::hash::Hash;
 use std::hash::Hasher;
 use std::io;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -18,9 +16,9 @@ use super::entry::Entry;
 use super::identity::Head;
 use super::identity::Identity;
 use super::identity::Mark;
+use crate::durable;
 use crate::parse::lines::Discard;
 use crate::parse::w3c::Directives;
-use crate::system;
 
 /// The form of the file; another one is set aside like a damaged one.
 const VERSION: u32 = 1;
@@ -87,7 +85,7 @@ impl Positions {
             Err(error) => error.to_string(),
         };
         let aside = self.path.with_extension("json.damaged");
-        fs::rename(&self.path, &aside)?;
+        durable::rename(&self.path, &aside)?;
         Ok(Loaded::Damaged(format!("{name}: {error}; it lies in {} now", aside.display())))
     }
 
@@ -111,18 +109,8 @@ impl Positions {
 
     /// Replaces the file: after a crash there is the old one or the new one.
     pub(super) fn save(&self, image: &[u8]) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let temporary = self.path.with_extension("json.new");
-        let open = || {
-            let mut options = OpenOptions::new();
-            system::private(options.write(true).create(true).truncate(true)).open(&temporary)
-        };
-        let mut file = open().or_else(|_| fs::create_dir_all(folder).and_then(|()| open()))?;
-        file.write_all(image)?;
-        file.sync_data()?;
-        drop(file);
-        fs::rename(&temporary, &self.path)?;
-        system::sync_folder(folder)
+        durable::make_folder(durable::folder_of(&self.path))?;
+        durable::replace(&self.path, image)
     }
 }
 

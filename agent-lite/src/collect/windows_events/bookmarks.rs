@@ -1,16 +1,14 @@
 //! Where each channel was left, in a file of its own below the state folder.
 
 use std::fs;
-use std::fs::OpenOptions;
 use std::io;
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::system;
+use crate::durable;
 
 const VERSION: u32 = 1;
 /// Largest file of bookmarks that is read: 16 MiB.
@@ -60,7 +58,7 @@ impl Bookmarks {
             Err(error) => error.to_string(),
         };
         let aside = self.path.with_extension("json.damaged");
-        fs::rename(&self.path, &aside)?;
+        durable::rename(&self.path, &aside)?;
         let damage = format!("{}: {error}; it lies in {} now", self.path.display(), aside.display());
         Ok((Vec::new(), Some(damage)))
     }
@@ -69,16 +67,8 @@ impl Bookmarks {
     pub(super) fn save(&self, channels: &[Left]) -> io::Result<()> {
         let document = Document { version: VERSION, channels: channels.to_vec() };
         let image = serde_json::to_vec(&document).unwrap_or_default();
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let temporary = self.path.with_extension("json.new");
-        fs::create_dir_all(folder)?;
-        let mut options = OpenOptions::new();
-        let mut file = system::private(options.write(true).create(true).truncate(true)).open(&temporary)?;
-        file.write_all(&image)?;
-        file.sync_data()?;
-        drop(file);
-        fs::rename(&temporary, &self.path)?;
-        system::sync_folder(folder)
+        durable::make_folder(durable::folder_of(&self.path))?;
+        durable::replace(&self.path, &image)
     }
 }
 

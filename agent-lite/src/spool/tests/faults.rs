@@ -6,6 +6,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 
+#[cfg(unix)]
+use crate::durable::double;
+
 /// What goes wrong with a disk.
 #[derive(Debug, Default)]
 pub(in crate::spool) struct Faults(Mutex<Broken>);
@@ -61,7 +64,22 @@ impl Faults {
     }
 
     /// Stands for the sync itself, which would only make tests slow.
-    pub(in crate::spool) fn sync(&self, _file: Option<&File>) -> io::Result<()> {
+    pub(in crate::spool) fn sync(&self, file: &File) -> io::Result<()> {
+        self.count_sync()?;
+        #[cfg(unix)]
+        double::sync(file)?;
+        Ok(())
+    }
+
+    /// As [`Self::sync`], of a folder.
+    pub(in crate::spool) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.count_sync()?;
+        #[cfg(unix)]
+        double::sync_folder(folder)?;
+        Ok(())
+    }
+
+    fn count_sync(&self) -> io::Result<()> {
         let mut broken = self.0.lock().unwrap();
         broken.syncs += 1;
         let fails = broken.sync || broken.failing_syncs > 0;

@@ -184,3 +184,18 @@ proptest! {
         prop_assert_eq!(on_disk(&settings), (0, 0));
     }
 }
+
+#[test]
+fn a_number_that_lost_its_end_with_the_power_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let claimed = u64::from(u32::MAX);
+    let next = |text: String| {
+        fs::create_dir_all(&settings.folder).unwrap();
+        fs::write(settings.folder.join("next-number"), text).unwrap();
+        open(&settings).0.0.store().numbers.next
+    };
+    assert_eq!(next(format!("{claimed}\n")), claimed);
+    // Its first digits would be numbers that were used long ago: the clock is further.
+    assert!(next("4294".to_owned()) > 1_000_000_000);
+}

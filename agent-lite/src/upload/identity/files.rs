@@ -1,16 +1,13 @@
 //! Small files that are there whole or not at all.
 
-use std::fs;
 use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
 use std::io::Read;
-use std::io::Write;
 use std::path::Path;
-use std::path::PathBuf;
 
 use common::secret::Secret;
 
+use crate::durable;
 use crate::system;
 use crate::upload::identity::IdentityError;
 
@@ -19,7 +16,7 @@ const LARGEST_FILE: u64 = 64 * 1024;
 
 /// Makes a folder that only its owner may look into, and those above it.
 pub(crate) fn make_folder(path: &Path) -> Result<(), IdentityError> {
-    system::make_folder(path).and_then(|()| system::close_folder(path)).map_err(told(path))
+    durable::make_folder(path).and_then(|()| system::close_folder(path)).map_err(told(path))
 }
 
 /// Reads a file if it is there.
@@ -46,35 +43,19 @@ pub(super) fn write_secret(path: &Path, secret: &Secret) -> Result<(), IdentityE
     write(path, system::sealed(secret).map_err(told(path))?.expose())
 }
 
-/// Writes a file beside its place, waits for the disk, and puts it there.
+/// Puts a file in its place: after a crash there is the old one or the new one.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".tmp");
-    let beside = PathBuf::from(beside);
-    remove(&beside)?;
-    let open = system::private(OpenOptions::new().write(true).create_new(true)).open(&beside);
-    let mut file = open.map_err(told(&beside))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(told(&beside))?;
-    rename(&beside, path)
+    durable::replace(path, text.as_bytes()).map_err(told(path))
 }
 
 /// Renames a file and waits until the disk has it.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), IdentityError> {
-    fs::rename(from, to).map_err(told(to))?;
-    sync_parent(to)
+    durable::rename(from, to).map_err(told(to))
 }
 
 /// Removes a file if it is there.
 pub(crate) fn remove(path: &Path) -> Result<(), IdentityError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome.map_err(told(path)),
-    }
-}
-
-fn sync_parent(path: &Path) -> Result<(), IdentityError> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    system::sync_folder(parent).map_err(told(parent))
+    durable::remove(path).map_err(told(path))
 }
 
 fn told(path: &Path) -> impl Fn(io::Error) -> IdentityError {

@@ -9,7 +9,6 @@ mod squid;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
-use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -36,6 +35,7 @@ use toml_edit::Value;
 use self::oms::Files;
 use super::beside::Beside;
 use super::document::judged;
+use super::replace::fill;
 
 /// The port of Microsoft's gateway, and of Squid in front of agents.
 const USUAL_PORT: u16 = 8080;
@@ -169,11 +169,9 @@ fn write(
     let text = text(command, &found, &made, common);
     judged(&common.output, &text).context("what was found makes no configuration")?;
     let created = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&common.output);
-    let mut out = created
+    let out = created
         .with_context(|| format!("cannot make {}; it must not be there yet", common.output.display()))?;
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.sync_all())
-        .with_context(|| format!("cannot write {}", common.output.display()))?;
+    fill(out, &common.output, &text)?;
     say(&found, &made, &common.output);
     Ok(ExitCode::SUCCESS)
 }
