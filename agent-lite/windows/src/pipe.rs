@@ -1,11 +1,14 @@
 //! Named pipes that only this machine's administrators, LocalSystem and the owner may open.
 
 use std::io;
+use std::os::windows::io::AsHandle;
 
+use tokio::net::windows::named_pipe::NamedPipeClient;
 use tokio::net::windows::named_pipe::NamedPipeServer;
 use tokio::net::windows::named_pipe::ServerOptions;
 
 use crate::security::Descriptor;
+use crate::security::owner_of_pipe;
 
 /// Whether somebody else may have made the pipe before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,4 +27,29 @@ pub fn listen(name: &str, instance: Instance) -> io::Result<NamedPipeServer> {
     options.first_pipe_instance(instance == Instance::First).reject_remote_clients(true);
     // SAFETY: the pointer is to a whole SECURITY_ATTRIBUTES that lives, with its descriptor, until the call returns.
     unsafe { options.create_with_security_attributes_raw(name, (&raw mut attributes).cast()) }
+}
+
+/// Returns who made a pipe that was opened, as a SID's text: every user may make one of any name.
+pub fn owner(pipe: &NamedPipeClient) -> io::Result<String> {
+    owner_of_pipe(pipe.as_handle())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security;
+    use tokio::net::windows::named_pipe::ClientOptions;
+
+    #[test]
+    fn a_pipe_is_made_by_one_and_its_caller_sees_by_whom() {
+        let name = format!(r"\\.\pipe\agent-lite-test-{}", std::process::id());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let _server = listen(&name, Instance::First).unwrap();
+            assert!(listen(&name, Instance::First).is_err(), "somebody has it already");
+            let client = ClientOptions::new().open(&name).unwrap();
+            let owner = owner(&client).unwrap();
+            assert!(security::is_trusted(&owner), "{owner}");
+        });
+    }
 }
