@@ -64,7 +64,16 @@ pub(crate) struct Descriptor(PSECURITY_DESCRIPTOR);
 impl Descriptor {
     /// Returns one that gives everything to LocalSystem, the administrators and the owner, and nothing to others.
     pub(crate) fn owner_only() -> io::Result<Self> {
-        let text = wide(OWNER_ONLY)?;
+        Self::of_text(OWNER_ONLY)
+    }
+
+    /// Returns the same with this process's user as the owner, which else may be one of his groups.
+    pub(crate) fn own_user_only() -> io::Result<Self> {
+        Self::of_text(&format!("O:{}{OWNER_ONLY}", own_user()?))
+    }
+
+    fn of_text(text: &str) -> io::Result<Self> {
+        let text = wide(text)?;
         let mut descriptor = ptr::null_mut();
         // SAFETY: the text ends in 0, and `descriptor` is a place for the pointer. The size is not asked for.
         checked(unsafe {
