@@ -69,6 +69,7 @@ events! {
     Resealed = 561 Info "a part of the machine is another one, its identity is sealed anew",
     SealUnreadable = 562 Warn "the seal of this machine cannot be read, it is sealed anew",
     InheritedRemoved = 563 Warn "more was inherited than is kept, the oldest was removed",
+    InheritedLeft = 564 Warn "more was inherited than is kept, and what is too much cannot be removed",
     RuleTaken = 580 Info "a data collection rule was taken",
     RuleProven = 581 Info "sending goes on with the data collection rule, it is the last good one now",
     RuleRefused = 582 Error "a data collection rule was refused, what was collected before goes on",

@@ -1,5 +1,6 @@
 //! `agent-lite import-omsagent` on trees as the legacy agent leaves them behind.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 use std::fs;
@@ -181,6 +182,22 @@ fn workspaces_share_what_they_have_in_common() {
         (1, 1),
         "{text}"
     );
+}
+
+#[test]
+fn workspaces_whose_ids_begin_alike_stay_apart_and_one_that_stands_twice_is_left() {
+    let tree = Tree::new();
+    let alike = ["cccccccc-1111-4000-8000-000000000001", "cccccccc-2222-4000-8000-000000000002"];
+    alike.iter().for_each(|id| tree.workspace(id));
+    tree.write(
+        "zcopy/conf/omsadmin.conf",
+        &format!("WORKSPACE_ID={}\nAGENT_GUID={AGENT}\n", alike[0].to_uppercase()),
+    );
+    let text = good(&tree.import(tree.0.path(), &[]));
+    let names: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("[workspace.")?.strip_suffix(']')).collect();
+    assert_eq!(names, ["main", "w-cccccccc", "w-cccccccc-2"], "{text}");
+    assert!(text.contains("zcopy/conf/omsadmin.conf: a workspace: another folder has the same"), "{text}");
 }
 
 #[test]

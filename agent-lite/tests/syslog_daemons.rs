@@ -1,5 +1,6 @@
 //! The snippets of `deploy/agent-lite` in the real daemons: what is logged there arrives here field by field.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 use std::fs;

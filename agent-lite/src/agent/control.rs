@@ -73,15 +73,19 @@ pub struct TailLine {
 /// Answers until it is stopped.
 pub(super) async fn serve(mut listener: Listener, desk: Desk, stop: CancellationToken) {
     let mut callers = JoinSet::new();
+    let mut failing = false;
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         while callers.try_join_next().is_some() {}
+        let failed_before = std::mem::replace(&mut failing, accepted.is_err());
         match accepted {
             Ok(stream) if callers.len() < MOST_CALLERS => {
                 callers.spawn(answer(stream, desk.clone()));
             }
             Ok(_) => {}
             Err(error) => {
-                say(Event::SourceFailed, "control socket", &error);
+                if !failed_before {
+                    say(Event::SourceFailed, "control socket", &error);
+                }
                 time::sleep(DEADLINE).await;
             }
         }

@@ -59,6 +59,9 @@ pub fn generalize(config: &Config, waiting: Waiting) -> Result<Generalized, Gene
     }
     let lock = start::lock(state)?;
     let queues = queues(&config.spool.folder)?;
+    // All of them before any is touched: an agent with another state folder may use these queues.
+    let claims = queues.iter().map(|queue| spool::claim(queue)).collect::<Result<Vec<_>, _>>();
+    let claims = claims.map_err(StartError::from)?;
     let mut done = Generalized::default();
     for queue in &queues {
         let contents = spool::contents(queue).map_err(|error| StartError::of(queue, error))?;
@@ -72,16 +75,21 @@ pub fn generalize(config: &Config, waiting: Waiting) -> Result<Generalized, Gene
     let names = ["identity", "agent-id", seal::SEAL, seal::JOURNAL, inherited::IN_STATE, "positions"];
     let marks = ["running", "stopped", "agent-id.tmp", "agent-id.damaged", "control.sock"]
         .map(|name| state.join(name));
-    let all = names.iter().map(|name| state.join(name)).chain(queues).chain(marks);
-    for path in all.chain([config.spool.folder.join(inherited::IN_SPOOL)]) {
+    let of_state = names.iter().map(|name| (state.join(name), None)).chain(marks.map(|mark| (mark, None)));
+    let queues = queues.into_iter().zip(claims.into_iter().map(Some));
+    for (path, claim) in of_state.chain(queues).chain([(config.spool.folder.join(inherited::IN_SPOOL), None)])
+    {
+        // Not before: Windows removes no folder in which a file is open.
+        drop(claim);
         if remove(&path)? {
             done.removed.push(path);
         }
     }
     // Empty ones only; what else is there is not ours.
     let _ = fs::remove_dir(&config.spool.folder);
-    drop(lock);
+    // While it is held: whoever waits for it finds that it is no longer the folder's.
     remove(&state.join("lock"))?;
+    drop(lock);
     done.left = entries(state)?;
     Ok(done)
 }

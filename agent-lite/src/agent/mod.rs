@@ -136,7 +136,7 @@ pub async fn run(
                 ready();
             }
             Turn::Rule(happening) => {
-                if let Some(config) = rule.judge(happening, &running.workspaces) {
+                if let Some(config) = rule.judge(happening, running.workspaces.reports()) {
                     running = running.reload(config, &shared).await?;
                 }
             }

@@ -223,14 +223,18 @@ fn agents(state: &Path) -> Result<Option<String>, StartError> {
     Ok(Some(known.join(", ")))
 }
 
+/// A queue that cannot be counted is set aside all the same, and is not said to be empty.
+fn counted(contents: io::Result<spool::Contents>) -> spool::Contents {
+    contents.unwrap_or(spool::Contents { records: 0, bytes: 1 })
+}
+
 /// Notes that the identity changes. From here on it does, whatever happens.
 fn begin(config: &Config, judgement: Judgement) -> Result<Inheritance, StartError> {
     let now = jiff::Timestamp::now();
     let spool = config.spool.folder.clone();
     let (mut records, mut bytes) = (0, 0);
     for queue in queues(&spool)? {
-        // For people only: one that cannot be read is set aside all the same.
-        let contents = spool::contents(&queue).unwrap_or_default();
+        let contents = counted(spool::contents(&queue));
         records += contents.records;
         bytes += contents.bytes;
     }
@@ -254,6 +258,8 @@ fn begin(config: &Config, judgement: Judgement) -> Result<Inheritance, StartErro
 /// Sets everything aside that another machine left, seals this one, and says so. Each step can be done again.
 fn finish(config: &Config, begun: Inheritance) -> Result<Inheritance, StartError> {
     let state = &config.state;
+    inherited::is_ours(state, &state.join(JOURNAL))?;
+    inherited::check(config, &begun)?;
     let (kept, kept_queues) = (inherited::of_state(state, &begun), inherited::of_spool(&begun));
     make_folder(&kept)?;
     make_folder(&kept_queues)?;
@@ -273,7 +279,7 @@ fn finish(config: &Config, begun: Inheritance) -> Result<Inheritance, StartError
     seal(config)?;
     rename_file(&state.join(JOURNAL), &kept.join(inherited::NOTE))?;
     say(Event::Cloned, PLACE, sentence(&begun, config));
-    inherited::keep_the_newest(state)?;
+    inherited::keep_the_newest(config);
     Ok(begun)
 }
 

@@ -28,6 +28,9 @@ use crate::upload::identity::IdentityFolder;
 use crate::upload::roots::Roots;
 use crate::upload::token::Token;
 
+/// How often a lock may be removed while it is taken.
+const TRIES: usize = 8;
+
 /// Why the agent does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -70,16 +73,31 @@ pub fn make_folders(config: &Config) -> Result<(), StartError> {
 /// Takes the state folder for this process, as long as the file lives, before anything in it is touched.
 pub(super) fn lock(state: &Path) -> Result<File, StartError> {
     let path = state.join("lock");
+    let failed = |error| StartError::of(&path, error);
     let mut options = OpenOptions::new();
     let options = system::private(options.write(true).create(true).truncate(false));
-    let file = options.open(&path).map_err(|error| StartError::of(&path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StartError::Config(format!(
-            "{}: another agent-lite runs with this folder; stop it, or change `state`",
-            state.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(StartError::of(&path, error)),
+    for _ in 0..TRIES {
+        let file = options.open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) if is_at(&file, &path).map_err(failed)? => return Ok(file),
+            // `generalize` has removed it meanwhile: the next one is another file.
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => break,
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+    Err(StartError::Config(format!(
+        "{}: another agent-lite runs with this folder; stop it, or change `state`",
+        state.display()
+    )))
+}
+
+/// Returns whether this file is the one that is at a place.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(there) => Ok(system::identity_of(file, &file.metadata()?)? == system::identity_at(path, &there)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -215,6 +233,18 @@ mod tests {
         assert_eq!(note_start(state), LastEnd::Abrupt);
         note_end(state);
         assert_eq!(note_start(state), LastEnd::Orderly);
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_is_nobodys() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join("lock");
+        let first = lock(state.path()).unwrap();
+        assert!(is_at(&first, &path).unwrap() && lock(state.path()).is_err());
+        fs::rename(&path, state.path().join("elsewhere")).unwrap();
+        assert!(!is_at(&first, &path).unwrap());
+        let second = lock(state.path()).unwrap();
+        assert!(is_at(&second, &path).unwrap() && !is_at(&first, &path).unwrap());
     }
 
     #[test]

@@ -175,5 +175,5 @@ impl Source {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

@@ -26,8 +26,8 @@ use self::fields::Field;
 
 /// Most bytes of the object of fields without a column: what the HTTP Data Collector API keeps of a text.
 pub const LARGEST_CUSTOM: usize = 32 * 1024;
-/// Most bytes of a `#Fields` directive that are kept; IIS has some 20 fields of its own.
-const LONGEST_FIELDS: usize = 4096;
+/// Seconds of the years that a line can have, 0000 to 9999.
+const YEARS: std::ops::RangeInclusive<i64> = -62_167_219_200..=253_402_300_799;
 const DAY: i64 = 24 * 60 * 60;
 /// The clock of a line went so far back that it is the next day's.
 const NEXT_DAY: i64 = DAY / 2;
@@ -90,7 +90,9 @@ pub enum Flaw {
 }
 
 impl From<Written> for Directives {
-    fn from(written: Written) -> Self {
+    fn from(mut written: Written) -> Self {
+        // It came from a disk: no arithmetic may overflow with it.
+        written.clock = written.clock.filter(|clock| YEARS.contains(clock));
         let fields = Field::all(&written.fields);
         Self { written, fields }
     }
@@ -110,8 +112,7 @@ impl Directives {
         let value = value.trim_ascii();
         match name.trim_ascii().to_ascii_lowercase().as_str() {
             "fields" if self.written.fields != value => {
-                let kept = value.floor_char_boundary(LONGEST_FIELDS);
-                self.written.fields = value.get(..kept).unwrap_or_default().to_owned();
+                self.written.fields = Field::kept(value);
                 self.fields = Field::all(&self.written.fields);
             }
             "date" | "start-date" => {

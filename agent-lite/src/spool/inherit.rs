@@ -32,6 +32,11 @@ pub fn is_queue(folder: &Path) -> bool {
     [layout::LOCK, NEXT_NUMBER].iter().any(|name| folder.join(name).is_file())
 }
 
+/// Takes a queue for this process, as long as the file lives; an error where somebody uses it.
+pub fn claim(folder: &Path) -> Result<File, SpoolError> {
+    lock(&folder.join(layout::LOCK))
+}
+
 /// Counts what waits in a queue; one that is not there is empty.
 pub fn contents(folder: &Path) -> io::Result<Contents> {
     let mut contents = Contents::default();
@@ -117,7 +122,9 @@ fn names(folder: &Path) -> io::Result<Vec<(Name, u64)>> {
     for entry in entries {
         let entry = entry?;
         let Some(name) = entry.file_name().to_str().and_then(Name::read) else { continue };
-        if let Some(metadata) = entry.metadata().ok().filter(fs::Metadata::is_file) {
+        // What cannot be looked at is not nothing.
+        let metadata = entry.metadata()?;
+        if metadata.is_file() {
             names.push((name, metadata.len()));
         }
     }

@@ -19,6 +19,7 @@ mod store;
 mod sync;
 
 pub use self::inherit::Contents;
+pub use self::inherit::claim;
 pub use self::inherit::contents;
 pub use self::inherit::is_queue;
 pub use self::inherit::take_over;

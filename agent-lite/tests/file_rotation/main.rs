@@ -1,5 +1,6 @@
 //! A real writer, real rotation, and a reader that is stopped and dropped in between.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod oddities;

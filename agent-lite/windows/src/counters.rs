@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 use std::ptr;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use windows_sys::Win32::System::Performance::PDH_CSTATUS_NEW_DATA;
 use windows_sys::Win32::System::Performance::PDH_CSTATUS_VALID_DATA;
@@ -29,6 +31,11 @@ const NO_CAP: u32 = 0x8000;
 const LARGEST_ANSWER: u32 = 16 * 1024 * 1024;
 /// How often the size of an answer may have grown between the question and the answer.
 const TRIES: usize = 4;
+/// What is said of a counter of another query: PDH's word for a handle that is none.
+const NOT_MINE: PdhError = PdhError(0xC000_0BBC);
+
+/// How many queries were opened: the next one's number.
+static OPENED: AtomicU64 = AtomicU64::new(0);
 
 /// What PDH says when it has no value: one of its codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +62,8 @@ impl std::error::Error for PdhError {}
 #[derive(Debug)]
 pub struct Query {
     handle: PDH_HQUERY,
+    /// No other query has it, also not one that is closed already.
+    number: u64,
     buffer: Vec<u64>,
 }
 
@@ -63,9 +72,12 @@ unsafe impl Send for Query {}
 
 /// One counter of a query, or one for each instance. It belongs to the query that made it.
 #[derive(Clone, Copy, Debug)]
-pub struct Counter(PDH_HCOUNTER);
+pub struct Counter {
+    handle: PDH_HCOUNTER,
+    query: u64,
+}
 
-// SAFETY: it is only a number to PDH, and is used with its query alone, which is borrowed then.
+// SAFETY: it is passed to PDH only by the query that made it, which is open and borrowed then.
 unsafe impl Send for Counter {}
 
 impl Query {
@@ -74,7 +86,7 @@ impl Query {
         let mut handle = ptr::null_mut();
         // SAFETY: null means live data, and `handle` is a place for a handle.
         checked(unsafe { PdhOpenQueryW(ptr::null(), 0, &mut handle) })?;
-        Ok(Self { handle, buffer: Vec::new() })
+        Ok(Self { handle, number: OPENED.fetch_add(1, Ordering::Relaxed), buffer: Vec::new() })
     }
 
     /// Adds a counter by its English path: `\Processor(_Total)\% Processor Time`; an instance may be `*`.
@@ -84,7 +96,7 @@ impl Query {
         let mut counter = ptr::null_mut();
         // SAFETY: the query is open, the path ends in 0, and `counter` is a place for a handle.
         checked(unsafe { PdhAddEnglishCounterW(self.handle, path.as_ptr(), 0, &mut counter) })?;
-        Ok(Counter(counter))
+        Ok(Counter { handle: counter, query: self.number })
     }
 
     /// Reads all counters now: a rate is between this reading and the one before. May take long.
@@ -95,28 +107,32 @@ impl Query {
 
     /// Returns the value of a counter that has one.
     pub fn value(&mut self, counter: Counter) -> Result<f64, PdhError> {
-        let value = formatted(counter, PDH_FMT_DOUBLE | NO_CAP)?;
+        let value = self.formatted(counter, PDH_FMT_DOUBLE | NO_CAP)?;
         // SAFETY: asked for as a double, the value is one, and every pattern of its bits is.
         let double = unsafe { value.Anonymous.doubleValue };
         if !double.is_subnormal() {
             return Ok(double);
         }
         // No counter is so small: Wine puts the bits of the whole number there.
-        let value = formatted(counter, PDH_FMT_LARGE | NO_CAP)?;
+        let value = self.formatted(counter, PDH_FMT_LARGE | NO_CAP)?;
         // SAFETY: asked for as a whole number, the value is one.
         Ok(unsafe { value.Anonymous.largeValue } as f64)
     }
 
     /// Returns instances and their values of a counter that was added with `*`. Some may have none, and stay away.
     pub fn values(&mut self, counter: Counter) -> Result<Vec<(String, f64)>, PdhError> {
+        if counter.query != self.number {
+            return Err(NOT_MINE);
+        }
         let mut count = 0;
         for _ in 0..TRIES {
             let mut bytes = u32::try_from(self.buffer.len() * 8).unwrap_or_default();
             let place = if bytes == 0 { ptr::null_mut() } else { self.buffer.as_mut_ptr().cast() };
             let format = PDH_FMT_DOUBLE | NO_CAP;
-            // SAFETY: the buffer is writable for so many bytes, and aligned for the items, that begin with a pointer.
-            let code =
-                unsafe { PdhGetFormattedCounterArrayW(counter.0, format, &mut bytes, &mut count, place) };
+            // SAFETY: the counter is this query's, which is open; the buffer is writable for so many bytes, and aligned for the items, that begin with a pointer.
+            let code = unsafe {
+                PdhGetFormattedCounterArrayW(counter.handle, format, &mut bytes, &mut count, place)
+            };
             match code {
                 0 => return Ok(self.items(count)),
                 PDH_MORE_DATA if bytes <= LARGEST_ANSWER => {
@@ -126,6 +142,19 @@ impl Query {
             }
         }
         Err(PdhError(PDH_MORE_DATA))
+    }
+
+    fn formatted(&self, counter: Counter, format: u32) -> Result<PDH_FMT_COUNTERVALUE, PdhError> {
+        if counter.query != self.number {
+            return Err(NOT_MINE);
+        }
+        let mut value = PDH_FMT_COUNTERVALUE::default();
+        // SAFETY: the counter is this query's, which is open; the type is not asked for; `value` is a place for it.
+        checked(unsafe { PdhGetFormattedCounterValue(counter.handle, format, ptr::null_mut(), &mut value) })?;
+        match is_valid(value.CStatus) {
+            true => Ok(value),
+            false => Err(PdhError(value.CStatus)),
+        }
     }
 
     fn items(&self, count: u32) -> Vec<(String, f64)> {
@@ -153,16 +182,6 @@ impl Drop for Query {
     }
 }
 
-fn formatted(counter: Counter, format: u32) -> Result<PDH_FMT_COUNTERVALUE, PdhError> {
-    let mut value = PDH_FMT_COUNTERVALUE::default();
-    // SAFETY: the counter's query is open, for its owner calls; the type is not asked for; `value` is a place for it.
-    checked(unsafe { PdhGetFormattedCounterValue(counter.0, format, ptr::null_mut(), &mut value) })?;
-    match is_valid(value.CStatus) {
-        true => Ok(value),
-        false => Err(PdhError(value.CStatus)),
-    }
-}
-
 fn is_valid(status: u32) -> bool {
     status == PDH_CSTATUS_VALID_DATA || status == PDH_CSTATUS_NEW_DATA
 }
@@ -186,6 +205,19 @@ mod tests {
         let (up, load) = (query.value(up).unwrap(), query.value(load).unwrap());
         assert!((1.0..4e9).contains(&up), "{up}");
         assert!((0.0..=100.0).contains(&load), "{load}");
+    }
+
+    #[test]
+    fn a_counter_of_another_query_or_of_one_that_is_closed_is_refused() {
+        let mut first = Query::open().unwrap();
+        let mut second = Query::open().unwrap();
+        let up = first.add(r"\System\System Up Time").unwrap();
+        first.collect().unwrap();
+        first.collect().unwrap();
+        first.value(up).unwrap();
+        drop(first);
+        assert_eq!(second.value(up), Err(NOT_MINE));
+        assert_eq!(second.values(up), Err(NOT_MINE));
     }
 
     #[test]

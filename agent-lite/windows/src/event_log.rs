@@ -22,6 +22,7 @@ pub use self::subscription::Event;
 pub use self::subscription::Renderer;
 pub use self::subscription::Start;
 pub use self::subscription::Subscription;
+pub use self::subscription::newest;
 
 /// Why the event log does not do what it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

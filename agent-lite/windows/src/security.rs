@@ -2,18 +2,24 @@
 
 use std::fs::File;
 use std::io;
+use std::os::windows::io::AsHandle;
 use std::os::windows::io::AsRawHandle;
+use std::os::windows::io::BorrowedHandle;
 use std::os::windows::io::FromRawHandle;
 use std::os::windows::io::OwnedHandle;
 use std::path::Path;
 use std::ptr;
 
+use windows_sys::Win32::Foundation::GENERIC_WRITE;
+use windows_sys::Win32::Foundation::INVALID_HANDLE_VALUE;
 use windows_sys::Win32::Foundation::LocalFree;
 use windows_sys::Win32::Security::Authorization::ConvertSidToStringSidW;
 use windows_sys::Win32::Security::Authorization::ConvertStringSecurityDescriptorToSecurityDescriptorW;
 use windows_sys::Win32::Security::Authorization::GetSecurityInfo;
 use windows_sys::Win32::Security::Authorization::SDDL_REVISION_1;
 use windows_sys::Win32::Security::Authorization::SE_FILE_OBJECT;
+use windows_sys::Win32::Security::Authorization::SE_KERNEL_OBJECT;
+use windows_sys::Win32::Security::Authorization::SE_OBJECT_TYPE;
 use windows_sys::Win32::Security::Authorization::SetNamedSecurityInfoW;
 use windows_sys::Win32::Security::DACL_SECURITY_INFORMATION;
 use windows_sys::Win32::Security::GetSecurityDescriptorDacl;
@@ -26,7 +32,14 @@ use windows_sys::Win32::Security::SECURITY_ATTRIBUTES;
 use windows_sys::Win32::Security::TOKEN_QUERY;
 use windows_sys::Win32::Security::TOKEN_USER;
 use windows_sys::Win32::Security::TokenUser;
+use windows_sys::Win32::Storage::FileSystem::CREATE_NEW;
 use windows_sys::Win32::Storage::FileSystem::CreateDirectoryW;
+use windows_sys::Win32::Storage::FileSystem::CreateFileW;
+use windows_sys::Win32::Storage::FileSystem::FILE_ATTRIBUTE_NORMAL;
+use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_OPEN_REPARSE_POINT;
+use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_DELETE;
+use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
+use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_WRITE;
 use windows_sys::Win32::System::Threading::GetCurrentProcess;
 use windows_sys::Win32::System::Threading::OpenProcessToken;
 
@@ -37,6 +50,10 @@ use crate::wide::wide;
 /// Everything to LocalSystem, the administrators and the owner (S-1-3-4), for what lies below, too; nothing to others,
 /// and nothing inherited.
 const OWNER_ONLY: &str = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;S-1-3-4)";
+/// LocalService and NetworkService: accounts of services, that nobody can log in with.
+const OF_SERVICES: [&str; 2] = ["S-1-5-19", "S-1-5-20"];
+/// What an account begins with that Windows makes for one service.
+const OF_ONE_SERVICE: &str = "S-1-5-80-";
 /// LocalSystem, the administrators, and what installs Windows itself.
 const OF_THE_SYSTEM: [&str; 3] =
     ["S-1-5-18", "S-1-5-32-544", "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"];
@@ -47,7 +64,16 @@ pub(crate) struct Descriptor(PSECURITY_DESCRIPTOR);
 impl Descriptor {
     /// Returns one that gives everything to LocalSystem, the administrators and the owner, and nothing to others.
     pub(crate) fn owner_only() -> io::Result<Self> {
-        let text = wide(OWNER_ONLY)?;
+        Self::of_text(OWNER_ONLY)
+    }
+
+    /// Returns the same with this process's user as the owner, which else may be one of his groups.
+    pub(crate) fn own_user_only() -> io::Result<Self> {
+        Self::of_text(&format!("O:{}{OWNER_ONLY}", own_user()?))
+    }
+
+    fn of_text(text: &str) -> io::Result<Self> {
+        let text = wide(text)?;
         let mut descriptor = ptr::null_mut();
         // SAFETY: the text ends in 0, and `descriptor` is a place for the pointer. The size is not asked for.
         checked(unsafe {
@@ -87,6 +113,31 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     checked(unsafe { CreateDirectoryW(path.as_ptr(), &attributes) })
 }
 
+/// Makes a file that is not there yet, through no link. From its first moment only LocalSystem, the administrators and
+/// its owner may open it: whoever opened it before it is closed to him would go on reading.
+pub fn create_file(path: &Path) -> io::Result<File> {
+    let path = wide(path)?;
+    let descriptor = Descriptor::owner_only()?;
+    let attributes = descriptor.attributes();
+    // SAFETY: the path ends in 0; attributes and descriptor live until the call returns; there is no template.
+    let handle = unsafe {
+        CreateFileW(
+            path.as_ptr(),
+            GENERIC_WRITE,
+            FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+            &attributes,
+            CREATE_NEW,
+            FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT,
+            ptr::null_mut(),
+        )
+    };
+    if handle == INVALID_HANDLE_VALUE {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the handle was just opened and nobody else has it.
+    Ok(unsafe { OwnedHandle::from_raw_handle(handle) }.into())
+}
+
 /// Takes a file or folder that is there from everybody but LocalSystem, the administrators and its owner.
 pub fn close(path: &Path) -> io::Result<()> {
     let path = wide(path)?;
@@ -116,13 +167,22 @@ pub fn close(path: &Path) -> io::Result<()> {
 
 /// Returns who owns an open file or folder, as a SID's text.
 pub fn owner(file: &File) -> io::Result<String> {
+    owner_of(file.as_handle(), SE_FILE_OBJECT)
+}
+
+/// Returns who owns an open pipe, as a SID's text.
+pub(crate) fn owner_of_pipe(pipe: BorrowedHandle<'_>) -> io::Result<String> {
+    owner_of(pipe, SE_KERNEL_OBJECT)
+}
+
+fn owner_of(object: BorrowedHandle<'_>, kind: SE_OBJECT_TYPE) -> io::Result<String> {
     let mut owner: PSID = ptr::null_mut();
     let mut descriptor = ptr::null_mut();
-    // SAFETY: the handle is open as long as `file` lives, and both pointers are places for pointers.
+    // SAFETY: the handle is open as long as it is borrowed, and both pointers are places for pointers.
     let error = unsafe {
         GetSecurityInfo(
-            file.as_raw_handle(),
-            SE_FILE_OBJECT,
+            object.as_raw_handle(),
+            kind,
             OWNER_SECURITY_INFORMATION,
             &mut owner,
             ptr::null_mut(),
@@ -143,8 +203,10 @@ pub fn owner(file: &File) -> io::Result<String> {
 /// Returns the user of this process, as a SID's text.
 pub fn own_user() -> io::Result<String> {
     let mut token = ptr::null_mut();
+    // SAFETY: it returns a constant.
+    let process = unsafe { GetCurrentProcess() };
     // SAFETY: the pseudo handle of the own process is always good, and `token` is a place for a handle.
-    checked(unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &mut token) })?;
+    checked(unsafe { OpenProcessToken(process, TOKEN_QUERY, &mut token) })?;
     // SAFETY: the handle was just opened and nobody else has it.
     let token = unsafe { OwnedHandle::from_raw_handle(token) };
     // Of u64, so that the structure at its beginning is aligned. A SID has 68 bytes at most.
@@ -169,6 +231,11 @@ pub fn own_user() -> io::Result<String> {
 /// Returns whether this is the user of this process, or one that may do everything anyhow.
 pub fn is_trusted(sid: &str) -> bool {
     OF_THE_SYSTEM.contains(&sid) || own_user().is_ok_and(|own| own == sid)
+}
+
+/// Returns whether this is the account of a service, which no user has.
+pub fn is_service(sid: &str) -> bool {
+    OF_SERVICES.contains(&sid) || sid.starts_with(OF_ONE_SERVICE)
 }
 
 /// # Safety
@@ -205,6 +272,17 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "a", "its owner reads it");
         std::fs::remove_file(&file).unwrap();
         std::fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_secrets_is_made_closed_once_and_through_no_name_that_is_there() {
+        use std::io::Write;
+        let path = std::env::temp_dir().join(format!("agent-lite-secret-{}", std::process::id()));
+        create_file(&path).unwrap().write_all(b"secret").unwrap();
+        assert_eq!(create_file(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "secret", "its owner reads it");
+        assert!(create_file(&path.join("below")).is_err());
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -30,8 +30,13 @@ pub(crate) unsafe fn text_at(start: *const u16) -> String {
         return String::new();
     }
     let mut length = 0;
-    // SAFETY: no unit before this one was 0, so this one is still of the text, or its end.
-    while unsafe { *start.add(length) } != 0 {
+    loop {
+        // SAFETY: no unit before this one was 0, so this one is still of the text, or its end.
+        let unit = unsafe { start.add(length) };
+        // SAFETY: the place was just shown to be of the text.
+        if unsafe { *unit } == 0 {
+            break;
+        }
         length += 1;
     }
     // SAFETY: that many units were just read.

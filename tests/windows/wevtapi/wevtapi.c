@@ -5,7 +5,7 @@
      event    CHANNEL  RECORD-ID  PUBLISHER  XML      one event; events of a channel stand in their order
      message  PUBLISHER  EVENT-ID  TEXT               what EvtFormatMessage says; "!CODE text" fails with that code
      publisher NAME                                   exists, without messages
-     fail     CHANNEL  subscribe|next|render  CODE  COUNT    the first COUNT such calls of this process fail
+     fail     CHANNEL  query|subscribe|next|render  CODE  COUNT    the first COUNT such calls of this process fail
      most     CHANNEL  N                              EvtNext fails with 1734 when more than N events are asked for
 
    Queries: anything that begins with "*"; EventID=N selects. What the real service does beside that is not here. */
@@ -25,7 +25,7 @@ typedef struct {
   WCHAR name[256];              /* a publisher's */
   int selected;                 /* of a query: EventID, or -1 */
   unsigned long long last;      /* the record that was given last, or the one a bookmark is behind */
-  int fresh;                    /* a subscription that has given nothing yet */
+  int newest;                   /* a query: gives the newest event, and then none */
   WCHAR *xml;
 } object;
 
@@ -185,6 +185,21 @@ EXPORT void *WINAPI EvtSubscribe(void *session, HANDLE signal, LPCWSTR channel, 
   return subscription;
 }
 
+EXPORT void *WINAPI EvtQuery(void *session, LPCWSTR channel, LPCWSTR query, DWORD flags) {
+  (void)session;
+  if (!channel || !query || flags != 0x201) { SetLastError(ERROR_INVALID_PARAMETER); return NULL; }
+  int code = fails(channel, 0, "query");
+  if (!code && !channel_exists(channel)) code = 15007;
+  if (!code && query[0] != L'*') code = 15001;
+  if (code) { SetLastError(code); return NULL; }
+  object *found = made(SUBSCRIPTION);
+  wcsncpy(found->channel, channel, 255);
+  const WCHAR *id = wcsstr(query, L"EventID=");
+  if (id) found->selected = _wtoi(id + 8);
+  found->newest = 1;
+  return found;
+}
+
 EXPORT BOOL WINAPI EvtNext(void *handle, DWORD size, void **events, DWORD timeout, DWORD flags, DWORD *returned) {
   (void)timeout; (void)flags;
   object *subscription = of(handle, SUBSCRIPTION);
@@ -200,6 +215,10 @@ EXPORT BOOL WINAPI EvtNext(void *handle, DWORD size, void **events, DWORD timeou
   while (*returned < size) {
     object *event = find(subscription, subscription->last, 0, &known);
     if (!event) break;
+    if (subscription->newest) {
+      object *behind;
+      while ((behind = find(subscription, event->last, 0, &known))) { EvtClose(event); event = behind; }
+    }
     subscription->last = event->last;
     events[(*returned)++] = event;
   }

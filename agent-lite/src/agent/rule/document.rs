@@ -17,14 +17,31 @@ pub(in crate::agent) struct Document {
     pub(super) taken: String,
     /// The JSON.
     pub(super) text: String,
+    /// What came instead of a text: only shown to the reader, which refuses it.
+    #[serde(skip)]
+    no_text: Option<Vec<u8>>,
 }
 
 impl Document {
-    /// Joins bytes and their version; those without one are known by their hash. What is no UTF-8 becomes text that
-    /// no reader takes.
+    /// Joins bytes and their version; those without one are known by their hash.
     pub(super) fn new(etag: Option<String>, bytes: &[u8]) -> Self {
         let version = etag.unwrap_or_else(|| hash(bytes));
-        Self { version, taken: now(), text: String::from_utf8_lossy(bytes).into_owned() }
+        let (text, no_text) = match std::str::from_utf8(bytes) {
+            Ok(text) => (text.to_owned(), None),
+            // Replaced letters inside a text of the JSON would be another rule.
+            Err(_) => (String::new(), Some(bytes.to_vec())),
+        };
+        Self { version, taken: now(), text, no_text }
+    }
+
+    /// Returns what came.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.no_text.as_deref().unwrap_or(self.text.as_bytes())
+    }
+
+    /// Returns what it is known by under another version, too.
+    pub(super) fn hash(&self) -> String {
+        hash(self.bytes())
     }
 }
 

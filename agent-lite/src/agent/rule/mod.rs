@@ -6,18 +6,20 @@
 //!               └► refused ◄──┘ sending stopped: the last good one runs again
 //! ```
 //!
-//! What is refused is remembered by its version and not tried again until there is another, or SIGHUP. The last
-//! good one lies on the disk, so that a start needs no network.
+//! What is refused is remembered by its version and not tried again until there is another, or SIGHUP; what was
+//! rolled back by its bytes, so that no other one in between gives it a second probation. The last good one lies on
+//! the disk, so that a start needs no network.
 
 mod board;
 mod document;
 mod poll;
 mod probation;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp as Time;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio::time::sleep_until;
@@ -32,7 +34,6 @@ use self::store::Refused;
 use self::store::Store;
 use self::store::Trying;
 use super::operations::LastEnd;
-use super::status::RuleRefusal;
 use super::tasks::Tasks;
 use super::workspaces::Workspaces;
 use crate::config::rule::Accepted;
@@ -41,6 +42,7 @@ use crate::config::settings::Config;
 use crate::counters::Counters;
 use crate::events::Event;
 use crate::events::say;
+use crate::upload::courier::Report;
 use crate::upload::roots::Roots;
 
 /// The name under which it speaks.
@@ -49,6 +51,9 @@ const PLACE: &str = "data collection rule";
 const MOST_TRIES: u32 = 3;
 /// Most different sources that rules may bring in while the agent runs.
 const MOST_NAMES: usize = 100;
+
+/// How the workspaces are.
+type Reports = Vec<(String, Report)>;
 
 /// What is told to the workspaces: status, key, detail.
 pub(super) type News = (&'static str, &'static str, String);
@@ -125,6 +130,7 @@ impl Rule {
         if let Some(trying) = tried.filter(|_| last == LastEnd::Abrupt) {
             if trying.times >= MOST_TRIES {
                 let reason = format!("the agent was killed {} times while it was on probation", trying.times);
+                self.kept.remember(&trying.hash, &reason);
                 self.refuse(&trying.version, vec![reason], Event::RuleRolledBack);
                 self.save();
             } else {
@@ -148,7 +154,7 @@ impl Rule {
     }
 
     fn config_with(&self, local: &Config, document: Option<&Document>) -> (Config, Option<Vec<String>>) {
-        match document.map(|document| joined(local, document.text.as_bytes())) {
+        match document.map(|document| joined(local, document.bytes())) {
             Some(Ok(accepted)) => (accepted.config, None),
             Some(Err(reasons)) => (local.clone(), Some(reasons)),
             None => (local.clone(), None),
@@ -166,12 +172,17 @@ impl Rule {
         let before = self.place();
         self.local = local;
         (self.kept.refused, self.seen) = (None, None);
+        self.kept.rolled_back.clear();
         if self.place() != before {
             (self.running, self.probation) = (None, None);
             self.kept = Kept::of(&self.place().unwrap_or_default());
             self.board = Board::default();
         }
         self.counters.rule_refused(false);
+        // A start is not to bring back what was forgotten here.
+        if self.local.rule.is_some() {
+            self.save();
+        }
         // Says so, if it cannot run with this configuration.
         drop(self.config());
     }
@@ -185,7 +196,7 @@ impl Rule {
         self.poller = Tasks::new();
         (self.sender, self.inbox) = mpsc::channel(1);
         if self.probation.is_some() {
-            self.watch(&self.config_for(&self.local), workspaces);
+            self.watch(&self.config_for(&self.local), workspaces.reports());
         }
         let Some(settings) = self.local.rule.clone() else { return };
         let roots = match Roots::load(self.local.azure_ca.as_deref()) {
@@ -221,14 +232,14 @@ impl Rule {
     }
 
     /// Judges what happened. Returns what is to run from now on, if it is something else.
-    pub(super) fn judge(&mut self, happening: Happening, workspaces: &Workspaces) -> Option<Config> {
+    pub(super) fn judge(&mut self, happening: Happening, reports: Reports) -> Option<Config> {
         match happening {
-            Happening::Arrived(document) => self.consider(document, workspaces),
-            Happening::ProbationEnds => self.conclude(workspaces),
+            Happening::Arrived(document) => self.consider(document, reports),
+            Happening::ProbationEnds => self.conclude(&reports),
         }
     }
 
-    fn consider(&mut self, document: Document, workspaces: &Workspaces) -> Option<Config> {
+    fn consider(&mut self, document: Document, reports: Reports) -> Option<Config> {
         self.seen = Some(document.version.clone());
         if self.kept.refused.as_ref().is_some_and(|refused| refused.version == document.version) {
             return None;
@@ -242,15 +253,22 @@ impl Rule {
             }
             return None;
         }
-        let judged = joined(&self.local, document.text.as_bytes());
+        let known_bad = self.kept.known_bad(&document.hash());
+        let judged = match &known_bad {
+            Some(reason) => Err(vec![reason.clone()]),
+            None => joined(&self.local, document.bytes()),
+        };
         match judged.and_then(|accepted| self.within_names(accepted)) {
             Err(reasons) => {
                 self.refuse(&document.version, reasons, Event::RuleRefused);
+                if let Some(refused) = &mut self.kept.refused {
+                    refused.rolled_back = known_bad.is_some();
+                }
                 self.save();
                 self.show();
                 None
             }
-            Ok(accepted) => Some(self.take(document, accepted, workspaces)),
+            Ok(accepted) => Some(self.take(document, accepted, reports)),
         }
     }
 
@@ -269,9 +287,9 @@ impl Rule {
     }
 
     /// Puts the rule whose sources stand in this configuration on probation.
-    fn watch(&mut self, config: &Config, workspaces: &Workspaces) {
+    fn watch(&mut self, config: &Config, reports: Reports) {
         let rule = config.sources.get(self.local.sources.len()..).unwrap_or_default();
-        let now = Probation::begin(rule, Instant::now() + self.limit(), workspaces.reports());
+        let now = Probation::begin(rule, Instant::now() + self.limit(), reports);
         self.probation = Some(now.after(self.probation.take()));
     }
 
@@ -279,7 +297,7 @@ impl Rule {
         self.local.rule.as_ref().map(|settings| settings.probation).unwrap_or_default()
     }
 
-    fn take(&mut self, document: Document, accepted: Accepted, workspaces: &Workspaces) -> Config {
+    fn take(&mut self, document: Document, accepted: Accepted, reports: Reports) -> Config {
         let limit = self.limit();
         let detail = format!(
             "{} with {} sources; sending is watched for {}",
@@ -299,19 +317,19 @@ impl Rule {
         self.counters.rule_refused(false);
         let again = self.kept.trying.take().filter(|trying| trying.version == document.version);
         let times = again.map_or(0, |trying| trying.times) + 1;
-        self.kept.trying = Some(Trying { version: document.version.clone(), times });
+        self.kept.trying = Some(Trying { version: document.version.clone(), hash: document.hash(), times });
         self.kept.refused = None;
         self.save();
-        self.watch(&accepted.config, workspaces);
+        self.watch(&accepted.config, reports);
         self.running = Some(document);
         self.show();
         self.board.change(|status| status.remarks = remarks);
         accepted.config
     }
 
-    fn conclude(&mut self, workspaces: &Workspaces) -> Option<Config> {
+    fn conclude(&mut self, reports: &[(String, Report)]) -> Option<Config> {
         let probation = self.probation.take()?;
-        match probation.verdict(&workspaces.reports()) {
+        match probation.verdict(reports) {
             Verdict::Unknown => {
                 self.probation = Some(probation.prolonged(Instant::now() + self.limit()));
                 self.show();
@@ -330,6 +348,7 @@ impl Rule {
             }
             Verdict::Bad(reasons) => {
                 let document = self.running.take()?;
+                self.kept.remember(&document.hash(), reasons.first().map_or("", String::as_str));
                 self.refuse(&document.version, reasons, Event::RuleRolledBack);
                 self.kept.trying = None;
                 self.running.clone_from(&self.kept.last_good);
@@ -368,33 +387,8 @@ impl Rule {
             say(Event::DiskTrouble, PLACE, format_args!("it cannot be kept for the next start: {error}"));
         }
     }
-
-    fn show(&self) {
-        let ends =
-            self.probation.as_ref().map(|probation| probation.ends.saturating_duration_since(Instant::now()));
-        let refused = self.kept.refused.clone();
-        self.board.change(|status| {
-            status.place = self.place().unwrap_or_default();
-            status.version = self.running.as_ref().map(|running| running.version.clone());
-            status.taken = self.running.as_ref().map(|running| running.taken.clone());
-            status.probation = ends.map(|left| (Time::now() + left).to_string());
-            status.refused = refused.map(|refused| RuleRefusal {
-                version: refused.version,
-                at: refused.at,
-                reasons: refused.reasons,
-            });
-            if self.running.is_none() {
-                status.remarks.clear();
-            }
-        });
-    }
-
-    /// Returns what can be said of it, if there is to be one.
-    pub(super) fn board(&self) -> Option<Board> {
-        self.local.rule.as_ref().map(|_| self.board.clone())
-    }
 }
 
 fn now() -> String {
-    Time::now().to_string()
+    jiff::Timestamp::now().to_string()
 }

@@ -250,6 +250,83 @@ fn a_clones_clone_keeps_two_queues_at_most() {
 }
 
 #[test]
+fn of_too_many_queues_the_empty_ones_go_first_and_the_newest_never() {
+    let stage = Stage::new();
+    for name in ["second", "third", "fourth", "fifth"] {
+        stage.become_machine(name);
+        keep(&stage.config).unwrap().unwrap();
+        let kept = list(&stage.state());
+        assert_eq!(kept[0].records, 3, "{name}: the only records there are stay");
+    }
+    // One of which nothing can be counted is not empty either.
+    assert_eq!(counted(Err(io::Error::other("no"))), spool::Contents { records: 0, bytes: 1 });
+    let newest = list(&stage.state()).pop().unwrap();
+    stage.append(2);
+    stage.become_machine("sixth");
+    let last = keep(&stage.config).unwrap().unwrap();
+    let kept: Vec<_> = list(&stage.state()).iter().map(|one| (one.folder.clone(), one.records)).collect();
+    assert!(kept.iter().all(|(folder, _)| *folder != newest.folder), "it was empty");
+    assert_eq!(kept.iter().map(|(_, records)| *records).collect::<Vec<_>>(), [3, 2]);
+    assert_eq!(kept[1].0, last.folder);
+}
+
+#[test]
+fn a_note_that_leads_to_another_folder_moves_removes_and_sends_nothing() {
+    let stage = Stage::new();
+    stage.become_machine("second");
+    let found = keep(&stage.config).unwrap().unwrap();
+    let elsewhere = stage.folder.path().join("elsewhere");
+    fs::rename(&stage.config.spool.folder, &elsewhere).unwrap();
+    start::make_folders(&stage.config).unwrap();
+    let note = inherited::of_state(&stage.state(), &found).join(inherited::NOTE);
+    let forged = Inheritance { spool: elsewhere.clone(), ..found.clone() };
+    fs::write(&note, serde_json::to_string(&forged).unwrap()).unwrap();
+    for outcome in [
+        take_back(&stage.config, TakeBack::QueuesAndIdentity).map(|_| ()),
+        discard(&stage.config).map(|_| ()),
+        finish(&stage.config, forged.clone()).map(|_| ()),
+        finish(&stage.config, Inheritance { folder: "../../x".to_owned(), ..found.clone() }).map(|_| ()),
+    ] {
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("`folder` is") || error.contains("no name of a folder"), "{error}");
+    }
+    let kept = elsewhere.join(inherited::IN_SPOOL).join(&found.folder).join("main");
+    assert_eq!(spool::contents(&kept).unwrap().records, 3);
+    assert!(note.exists());
+    // It is the same folder by another way to it.
+    fs::remove_dir_all(&stage.config.spool.folder).unwrap();
+    fs::rename(&elsewhere, &stage.config.spool.folder).unwrap();
+    let roundabout = stage.config.spool.folder.join("..").join("spool");
+    let roundabout = if roundabout.exists() { roundabout } else { stage.config.spool.folder.clone() };
+    fs::write(&note, serde_json::to_string(&Inheritance { spool: roundabout, ..found }).unwrap()).unwrap();
+    assert_eq!(take_back(&stage.config, TakeBack::Queues).unwrap().records, 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_link_or_another_user_put_there_is_not_taken_back() {
+    let stage = Stage::new();
+    stage.become_machine("second");
+    let found = keep(&stage.config).unwrap().unwrap();
+    let queue = inherited::of_spool(&found).join("main");
+    let foreign = stage.folder.path().join("foreign");
+    fs::rename(&queue, &foreign).unwrap();
+    std::os::unix::fs::symlink(&foreign, &queue).unwrap();
+    let error = take_back(&stage.config, TakeBack::Queues).unwrap_err().to_string();
+    assert!(error.contains("it is a link"), "{error}");
+    assert_eq!(spool::contents(&foreign).unwrap().records, 3);
+    fs::remove_file(&queue).unwrap();
+    fs::rename(&foreign, &queue).unwrap();
+    let identity = inherited::of_state(&stage.state(), &found).join("identity");
+    // Only root may give a file away; where the tests are not root's, that is not shown.
+    if std::os::unix::fs::chown(&identity, Some(12_345), None).is_ok() {
+        let error = take_back(&stage.config, TakeBack::QueuesAndIdentity).unwrap_err().to_string();
+        assert!(error.contains("belongs to another user"), "{error}");
+        assert!(identity.exists() && !stage.state().join("identity").exists());
+    }
+}
+
+#[test]
 fn nobody_asks_in_a_container_or_where_clones_are_ignored() {
     let mut stage = Stage::new();
     stage.become_machine("second");
@@ -289,6 +366,11 @@ fn a_generalized_machine_has_nothing_but_its_configuration() {
     assert!(refused.contains("another agent-lite runs"), "{refused}");
     assert_eq!(stage.everything(), before);
     drop(running);
+    let used = spool::claim(&stage.queue()).unwrap();
+    let refused = generalize(&stage.config, Waiting::Discard).unwrap_err().to_string();
+    assert!(refused.contains("uses this queue"), "{refused}");
+    assert_eq!(stage.everything(), before);
+    drop(used);
     let done = generalize(&stage.config, Waiting::Discard).unwrap();
     assert_eq!((done.records, done.left), (3, vec![stage.state().join("mine.txt")]));
     assert_eq!(fs::read_dir(stage.state()).unwrap().count(), 1);

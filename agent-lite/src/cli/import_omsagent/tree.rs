@@ -184,8 +184,13 @@ impl Reader<'_> {
         let mut all: Vec<Legacy> = Vec::new();
         for folder in folders.iter().take(MOST) {
             if let Some(mut workspace) = self.workspace(folder) {
+                if all.iter().any(|known| known.id == workspace.id) {
+                    let why = "another folder has the same WORKSPACE_ID already";
+                    self.leave(workspace.place, "a workspace", why);
+                    continue;
+                }
                 if !all.is_empty() {
-                    workspace.name = format!("w-{}", workspace.id.get(..8).unwrap_or_default());
+                    workspace.name = name_of(&workspace.id, &all);
                 }
                 all.push(workspace);
             }
@@ -282,6 +287,13 @@ impl Reader<'_> {
         self.leave_all(&place, std::mem::take(&mut selected.unread));
         Ok((!selected.facilities.is_empty()).then_some((place, selected)))
     }
+}
+
+/// Names a workspace by the first 8 digits of its ID, or by as many more as no other one has.
+fn name_of(id: &str, others: &[Legacy]) -> String {
+    let names = (8..=id.len()).filter_map(|length| id.get(..length)).filter(|part| !part.ends_with('-'));
+    let mut names = names.map(|part| format!("w-{part}"));
+    names.find(|name| others.iter().all(|other| other.name != *name)).unwrap_or_else(|| format!("w-{id}"))
 }
 
 /// Says why a key of `omsadmin.conf` has no counterpart; none of one that has.

@@ -74,11 +74,12 @@ fn main() {
             ServiceControl::Interrogate => return ServiceControlHandlerResult::NoError,
             _ => return ServiceControlHandlerResult::NotImplemented,
         };
-        // When so many wait already, the one that is not taken adds nothing, unless it is the end.
-        match signals.try_send(signal) {
-            Err(mpsc::error::TrySendError::Full(Signal::Stop)) => ServiceControlHandlerResult::Other(1061),
-            _ => ServiceControlHandlerResult::NoError,
+        // The last place is the end's: it is never refused because of reloads that wait, and a second one adds nothing.
+        // The manager calls this by one thread.
+        if matches!(signal, Signal::Stop) || signals.capacity() > 1 {
+            let _ = signals.try_send(signal);
         }
+        ServiceControlHandlerResult::NoError
     };
     let Ok(manager) = service_control_handler::register(NAME, asked) else { return };
     MANAGER.get_or_init(|| manager);

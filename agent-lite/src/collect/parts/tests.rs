@@ -89,6 +89,7 @@ fn serial_numbers_count_only_where_there_is_no_uuid_and_devices_without_smbios_h
     assert!(of(&[("run/cloud-init/.instance-id", "i-0abc123def\n")]).has(Part::Instance));
 }
 
+#[cfg(unix)]
 #[test]
 fn a_disk_at_usb_is_no_part_of_the_machine() {
     let root = machine(&[("sys/devices/pci0/usb2/2-1/sdc/serial", "case-4711"), ("sys/block/x", "")]);

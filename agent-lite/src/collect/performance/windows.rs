@@ -124,7 +124,7 @@ impl Set {
             sampled.lost = self.counters.len() as u64;
             return sampled;
         };
-        if self.samplings % AGAIN == 0 {
+        if self.samplings.is_multiple_of(AGAIN) {
             self.add(&mut query);
         }
         self.samplings = self.samplings.wrapping_add(1);

@@ -8,11 +8,14 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::config::settings::ChannelQuery;
 use crate::durable;
 
 const VERSION: u32 = 1;
 /// Largest file of bookmarks that is read: 16 MiB.
 const LARGEST: u64 = 16 << 20;
+/// Most channels and queries that are remembered; those that nobody asks for any more are forgotten first.
+const MOST: usize = 500;
 
 /// Where bookmarks lie.
 #[derive(Clone, Debug)]
@@ -80,9 +83,38 @@ pub(super) fn put(all: &mut Vec<Left>, left: Left) {
     }
 }
 
+/// Forgets what is not wanted any more when there is too much, the oldest first: rules from afar come and go.
+pub(super) fn forget(all: &mut Vec<Left>, wanted: &[ChannelQuery]) {
+    let mut surplus = all.len().saturating_sub(MOST);
+    all.retain(|left| {
+        let is_wanted = |one: &ChannelQuery| one.channel == left.channel && one.query == left.query;
+        let goes = surplus > 0 && !wanted.iter().any(is_wanted);
+        surplus -= usize::from(goes);
+        !goes
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_asks_for_any_more_is_forgotten_when_there_is_too_much() {
+        let left = |query: usize| Left {
+            channel: "System".to_owned(),
+            query: format!("*[System[EventID={query}]]"),
+            bookmark: "<BookmarkList/>".to_owned(),
+            record: None,
+        };
+        let wanted = [ChannelQuery { channel: "System".to_owned(), query: left(0).query }];
+        let mut all = Vec::new();
+        for query in 0..5 * MOST {
+            put(&mut all, left(query));
+            forget(&mut all, &wanted);
+        }
+        assert_eq!((all.len(), &all[0]), (MOST, &left(0)));
+        assert_eq!(all.last(), Some(&left(5 * MOST - 1)));
+    }
 
     #[test]
     fn bookmarks_come_back_and_damaged_ones_lie_aside() {

@@ -1,6 +1,7 @@
 //! One channel: its subscription, where it is, and what stands in its way.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use agent_lite_windows::event_log::Renderer;
 use agent_lite_windows::event_log::Signal;
 use agent_lite_windows::event_log::Start;
 use agent_lite_windows::event_log::Subscription;
+use agent_lite_windows::event_log::newest;
 
 use super::bookmarks::Left;
 use super::gaps::Gaps;
@@ -39,6 +41,8 @@ pub(super) struct Channel {
     from: ReadFrom,
     subscription: Option<Subscription>,
     bookmark: Option<Bookmark>,
+    /// It was begun behind the newest event, which is to be written down.
+    begun: bool,
     gaps: Gaps,
     /// The events before the next one are gone.
     gone: bool,
@@ -76,6 +80,7 @@ impl Channel {
             from,
             subscription: None,
             bookmark,
+            begun: false,
             gaps: Gaps::behind(last),
             gone: false,
             most: BATCH,
@@ -92,7 +97,7 @@ impl Channel {
     }
 
     /// Returns the next events, if there are any now.
-    pub(super) fn turn(&mut self, tools: &mut Tools, signal: &Signal) -> Option<Batch> {
+    pub(super) fn turn(&mut self, tools: &mut Tools, signal: &Arc<Signal>) -> Option<Batch> {
         if self.subscription.is_none() {
             if Instant::now() < self.again {
                 return None;
@@ -102,7 +107,7 @@ impl Channel {
                 Err(error) => return self.failed(error, tools),
             }
         }
-        if !self.waiting.is_empty() {
+        if !self.waiting.is_empty() || std::mem::take(&mut self.begun) {
             return Some(self.batch(tools));
         }
         match self.subscription.as_mut()?.next(self.most) {
@@ -120,7 +125,10 @@ impl Channel {
         }
     }
 
-    fn open(&mut self, signal: &Signal, tools: &Tools) -> Result<Subscription, EventLogError> {
+    fn open(&mut self, signal: &Arc<Signal>, tools: &Tools) -> Result<Subscription, EventLogError> {
+        if self.bookmark.is_none() && self.from == ReadFrom::End {
+            self.begin_at_the_end();
+        }
         let ChannelQuery { channel, query } = &self.wanted;
         let Some(bookmark) = &self.bookmark else {
             let start = match self.from {
@@ -139,6 +147,17 @@ impl Channel {
                 Subscription::open(channel, query, Start::BehindOrNext(bookmark), signal)
             }
             opened => opened,
+        }
+    }
+
+    /// Makes the end of a channel a place: what is written from now on is read, also if the subscription fails before it
+    /// gave anything. Where that cannot be told, the channel is begun with what comes next.
+    fn begin_at_the_end(&mut self) {
+        match newest(&self.wanted.channel, &self.wanted.query) {
+            Ok(Some(bookmark)) => (self.bookmark, self.begun) = (Some(bookmark), true),
+            // All events that it will ever have are new.
+            Ok(None) => self.from = ReadFrom::Beginning,
+            Err(_) => {}
         }
     }
 

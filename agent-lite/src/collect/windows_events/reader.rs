@@ -20,6 +20,7 @@ use super::channel::Channel;
 use super::channel::Tools;
 use crate::collect::apart::apart;
 use crate::collect::inlet::Inlet;
+use crate::config::settings::ChannelQuery;
 use crate::config::settings::WindowsEventsSettings;
 use crate::events::Event;
 use crate::events::say;
@@ -64,10 +65,10 @@ pub async fn run(settings: WindowsEventsSettings, context: Context, inlet: Inlet
             renderer: Renderer::default(),
             messages: Messages::default(),
         };
-        let known = left.clone();
+        let (known, wanted) = (left.clone(), settings.queries.clone());
         match apart("windows_events", move || read(&settings, &known, tools, &signal, &sender)) {
             Ok(reading) => {
-                take(&inlet, &context.source, bookmarks, left, receiver).await;
+                take(&inlet, &context.source, bookmarks, wanted, left, receiver).await;
                 if reading.await.is_err() {
                     let text = "its reader broke off: this is a mistake in agent-lite, please report it";
                     say(Event::SourceFailed, &context.source, text);
@@ -131,10 +132,10 @@ fn read(
     settings: &WindowsEventsSettings,
     left: &[Left],
     mut tools: Tools,
-    signal: &Signal,
+    signal: &Arc<Signal>,
     sender: &mpsc::Sender<Batch>,
 ) {
-    let channel = |wanted: &crate::config::settings::ChannelQuery| {
+    let channel = |wanted: &ChannelQuery| {
         let left = left.iter().find(|left| left.channel == wanted.channel && left.query == wanted.query);
         Channel::new(wanted.clone(), settings.from, left, &tools)
     };
@@ -163,6 +164,7 @@ async fn take(
     inlet: &Inlet,
     source: &str,
     bookmarks: Bookmarks,
+    wanted: Vec<ChannelQuery>,
     mut left: Vec<Left>,
     mut batches: mpsc::Receiver<Batch>,
 ) {
@@ -174,6 +176,7 @@ async fn take(
             continue;
         }
         bookmarks::put(&mut left, batch.left);
+        bookmarks::forget(&mut left, &wanted);
         let (place, image) = (bookmarks.clone(), left.clone());
         match task::spawn_blocking(move || place.save(&image)).await {
             Ok(Ok(())) => failed = false,

@@ -8,6 +8,7 @@ use self::text::list;
 use self::text::plain_name;
 use self::text::quoted;
 use self::text::row;
+use self::text::short;
 use super::SHORTEST_SAMPLING;
 use super::is_straight;
 use crate::config::settings::RuleSettings;
@@ -58,11 +59,11 @@ pub struct Rendered {
 /// Writes a rule down. What stands in the report already is kept, and what is found here is added.
 pub fn render(rule: &Rule, report: Report, placement: &Placement<'_>) -> Rendered {
     let mut writer = Writer { rule, placement, text: String::new(), report, workspaces: BTreeMap::new() };
-    let names = rule
-        .destinations
-        .iter()
-        .map(|destination| (destination.name.as_str(), writer.workspace(destination)));
-    let names: BTreeMap<&str, Option<String>> = names.collect();
+    let mut names: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    for destination in &rule.destinations {
+        let taken: Vec<String> = names.values().flatten().cloned().collect();
+        names.insert(&destination.name, writer.workspace(destination, &taken));
+    }
     for (destination, name) in
         rule.destinations.iter().zip(rule.destinations.iter().map(|one| names.get(one.name.as_str())))
     {
@@ -100,9 +101,9 @@ type Names<'a> = BTreeMap<&'a str, Option<String>>;
 
 impl Writer<'_> {
     /// Returns the workspace that a destination means: as the local configuration says, else by GUID, else by name.
-    fn workspace(&self, destination: &Destination) -> Option<String> {
+    fn workspace(&self, destination: &Destination, taken: &[String]) -> Option<String> {
         let Placement::Joined { workspaces, settings } = self.placement else {
-            return Some(plain_name(&destination.name));
+            return Some(plain_name(&destination.name, taken));
         };
         if let Some(said) = settings.destinations.get(&destination.name) {
             return Some(said.clone());
@@ -256,8 +257,7 @@ impl Writer<'_> {
                 1 => format!("{NAME}-{table}"),
                 count => format!("{NAME}-{table}-{count}"),
             };
-            let name: String = name.chars().take(64).collect();
-            self.begin("files", &name, &[&source.path], &targets);
+            self.begin("files", &short(&name), &[&source.path], &targets);
             let patterns: Vec<String> = source.patterns.iter().map(|(_, pattern)| pattern.clone()).collect();
             self.line(format_args!("paths = {}", list(&patterns)));
             self.line(format_args!("table = {}", quoted(table.name())));

@@ -293,3 +293,43 @@ fn what_is_printed_is_our_own_configuration() {
     assert_eq!(config.sources.len(), 3, "{}", rendered.text);
     assert!(rendered.text.contains("# $.dataSources.logFiles[0]"), "{}", rendered.text);
 }
+
+#[test]
+fn names_that_begin_alike_stay_apart() {
+    let local = local("log_directories = [\"/var/log/app\"]");
+    let long = format!("Custom-{}", "A".repeat(90));
+    let streams = [format!("{long}one_CL"), format!("{long}two_CL")];
+    let mut document = rule();
+    let file = |stream: &str| json!({ "streams": [stream], "format": "text", "filePatterns": ["/var/log/app/*.log"] });
+    document["dataSources"] =
+        json!({ "logFiles": [file(&streams[0]), file(&streams[1]), file(&streams[1])] });
+    document["streamDeclarations"] = streams
+        .iter()
+        .map(|stream| (stream.clone(), json!({ "columns": [{ "name": "RawData", "type": "string" }] })))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    document["dataFlows"] =
+        streams.iter().map(|stream| json!({ "streams": [stream], "destinations": ["la-1"] })).collect();
+    let names = |document: &Value| -> Vec<String> {
+        let accepted = join(&local, document).unwrap();
+        accepted.config.sources[1..].iter().map(|source| source.name.clone()).collect()
+    };
+    let first = names(&document);
+    assert!(first.len() == 3 && first.iter().all(|name| name.len() <= "files.".len() + 64), "{first:?}");
+    document["dataSources"]["logFiles"].as_array_mut().unwrap().rotate_right(1);
+    let mut again = names(&document);
+    again.sort();
+    let mut sorted = first;
+    sorted.sort();
+    assert_eq!(again, sorted, "positions are found again in another order");
+
+    let mut document = rule();
+    document["destinations"]["logAnalytics"] = json!([
+        { "name": "plant a", "workspaceId": ID },
+        { "name": "plant-a", "workspaceId": "bbbbbbbb-0000-0000-0000-000000000002" }
+    ]);
+    document["dataFlows"][0]["destinations"] = json!(["plant a", "plant-a"]);
+    let (read, report) = dcr::read(document.to_string().as_bytes());
+    let rendered = render::render(&read, report, &Placement::Printed);
+    assert_eq!(rendered.workspaces.keys().collect::<Vec<_>>(), ["plant-a", "plant-a-2"], "{}", rendered.text);
+}

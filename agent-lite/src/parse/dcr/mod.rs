@@ -195,7 +195,12 @@ fn document(bytes: &[u8]) -> Result<Json, String> {
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return Err("the document is UTF-16; save it as UTF-8".to_owned());
     }
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        format!("line {line} is not UTF-8; save the document as UTF-8")
+    })?;
+    serde_json::from_str(text).map_err(|error| match error.classify() {
         // The reader's own words quote nothing of the document.
         _ if error.line() > 0 => format!("is no JSON: line {}, column {}", error.line(), error.column()),
         _ => "is no JSON".to_owned(),

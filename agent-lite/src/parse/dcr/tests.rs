@@ -314,7 +314,7 @@ fn what_is_no_rule_is_said_and_quotes_little() {
         (b"[\"hunter2\"]", "$: must be an object, not a list"),
         (b"{\"a\": 1, \"a\": 2}", "$.a: stands there twice"),
         (b"\xff\xfe{\0}\0", "save it as UTF-8"),
-        (b"{\"name\": \"\xff\"}", "is no JSON"),
+        (b"{\n\"name\": \"\xff\"}", "line 2 is not UTF-8; save the document as UTF-8"),
         (b"{\"resources\": []}", "a template of several resources"),
         (
             b"{\"kind\": \"WorkspaceTransforms\"}",

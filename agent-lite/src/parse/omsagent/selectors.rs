@@ -1,6 +1,8 @@
 //! What rsyslog and syslog-ng hand to the legacy agent: facilities, each with its severities.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::HashSet;
 
 use super::Unread;
 use crate::parse::syslog::words::FACILITIES;
@@ -16,6 +18,9 @@ const SEVERITIES: [&[&str]; 8] = [
     &["info"],
     &["debug"],
 ];
+
+/// Most characters of a name that are shown.
+const LONGEST_NAME: usize = 40;
 
 /// What is handed over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +58,7 @@ pub fn rsyslog(text: &str) -> Selected {
         let (selectors, action) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         let Some(port) = local_port(action.trim()) else {
             let why = "it hands nothing to the agent on this machine, or in a form that is not known";
-            selected.unread.push(Unread::new(line, text, why));
+            selected.unread.push(Unread::new(line, directive(text), why));
             continue;
         };
         match facilities(selectors) {
@@ -61,7 +66,9 @@ pub fn rsyslog(text: &str) -> Selected {
                 found.into_iter().for_each(|(facility, bits)| selected.add(facility, bits));
                 selected.ports.entry(port).or_insert(line);
             }
-            None => selected.unread.push(Unread::new(line, text, "its selectors are in no known form")),
+            None => {
+                selected.unread.push(Unread::new(line, directive(text), "its selectors are in no known form"))
+            }
         }
     }
     selected
@@ -72,34 +79,44 @@ pub fn rsyslog(text: &str) -> Selected {
 pub fn syslog_ng(text: &str) -> Selected {
     let mut selected = Selected::default();
     let statements = statements(text);
-    let mut ours = Vec::new();
+    let mut ours = HashSet::new();
+    let mut filters: HashMap<&str, &str> = HashMap::new();
     for (line, statement) in &statements {
         let mut words = statement.split_whitespace();
-        if let (Some("destination"), Some(name)) = (words.next(), words.next())
-            && let Some(port) = port_of(statement)
-        {
-            ours.push(name.to_owned());
-            selected.ports.entry(port).or_insert(*line);
+        match (words.next(), words.next()) {
+            (Some("destination"), Some(name)) => {
+                if let Some(port) = port_of(statement) {
+                    ours.insert(name);
+                    selected.ports.entry(port).or_insert(*line);
+                }
+            }
+            (Some("filter"), Some(name)) => drop(filters.entry(name).or_insert(statement)),
+            _ => {}
         }
     }
     for (line, statement) in statements.iter().filter(|(_, text)| text.starts_with("log")) {
-        if !ours.iter().any(|name| argument(statement, "destination") == Some(name)) {
+        if !argument(statement, "destination").is_some_and(|name| ours.contains(name)) {
             continue;
         }
         let name = argument(statement, "filter").unwrap_or_default();
-        let is_it = |text: &&(usize, String)| {
-            let mut words = text.1.split_whitespace();
-            words.next() == Some("filter") && words.next() == Some(name)
-        };
-        match statements.iter().find(is_it).and_then(|(_, filter)| filtered(filter)) {
+        match filters.get(name).and_then(|filter| filtered(filter)) {
             Some(found) => found.into_iter().for_each(|(facility, bits)| selected.add(facility, bits)),
             None => {
                 let why = "its filter is not level(…) and facility(…)";
-                selected.unread.push(Unread::new(*line, statement.as_str(), why));
+                selected.unread.push(Unread::new(*line, directive(statement), why));
             }
         }
     }
     selected
+}
+
+/// Returns the first word of a line of somebody's configuration, as far as it can be the name of a directive: what
+/// stands behind it may be a password.
+fn directive(text: &str) -> String {
+    let of_a_name =
+        |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$' | '.' | ',' | ';' | '*');
+    let name: String = text.chars().take_while(of_a_name).take(LONGEST_NAME).collect();
+    if name.is_empty() { "a line".to_owned() } else { format!("{name} …") }
 }
 
 /// Splits a file of syslog-ng into statements that end in `};`, with comments removed.

@@ -160,6 +160,36 @@ fn rsyslogs_selectors_are_facilities_with_severities() {
 }
 
 #[test]
+fn what_is_left_of_a_syslog_daemons_file_is_named_by_its_first_word_and_shows_no_secret() {
+    let secret = "hunter2";
+    let rsyslogs = rsyslog(&format!(
+        "$ActionMailPassword {secret}\naction(type=\"omhttp\" pwd=\"{secret}\")\n*.* @@[user:{secret}@h]\n\
+         foo.bar;{secret}: @127.0.0.1:25224\n:msg, contains, \"{secret}\" stop\nmodule(load=\"x\" key=\"{secret}\")\n\"{secret}\"\n"
+    ));
+    let shown: Vec<(usize, &str)> = rsyslogs.unread.iter().map(|one| (one.line, one.what.as_str())).collect();
+    assert_eq!(shown[..3], [(1, "$ActionMailPassword …"), (2, "action …"), (3, "*.* …")], "{shown:?}");
+    assert_eq!((shown.len(), shown[4], shown[6]), (7, (5, "a line"), (7, "a line")));
+    let all = syslog_ng(&format!(
+        "destination d {{ udp(\"127.0.0.1\" port(25224)); }};\nlog {{ destination(d); http(password(\"{secret}\")); }};\n"
+    ));
+    assert_eq!(all.unread.iter().map(|one| one.what.as_str()).collect::<Vec<_>>(), ["log …"]);
+    for one in rsyslogs.unread.iter().filter(|one| one.line != 4).chain(&all.unread) {
+        assert!(!one.what.contains(secret) && !one.why.contains(secret), "{one:?}");
+    }
+}
+
+#[test]
+fn a_syslog_ng_of_very_many_statements_is_read_in_one_go() {
+    let mut text = String::new();
+    for number in 0..20_000 {
+        text.push_str(&format!("destination d{number} {{ udp(\"127.0.0.1\" port(25224)); }};\n"));
+        text.push_str(&format!("log {{ filter(f{number}); destination(d{number}); }};\n"));
+    }
+    let selected = syslog_ng(&text);
+    assert_eq!((selected.ports.len(), selected.unread.len()), (1, 20_000));
+}
+
+#[test]
 fn syslog_ngs_filters_are_facilities_with_severities() {
     let selected = syslog_ng(
         "source s_src { system(); internal(); };\nfilter f_cron { facility(cron); };\nlog { source(s_src); filter(f_cron); destination(d_cron); };\n\

@@ -1,18 +1,24 @@
 //! What the names of `#Fields` mean to the table W3CIISLog.
 
+use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use crate::record::Column;
 
 /// Most fields of a line.
 const MOST_FIELDS: usize = 256;
+/// Most bytes of their names that are kept; IIS has some 20 fields of its own.
+const LONGEST: usize = 4096;
+/// Stands for those behind the last that is kept.
+const AND_MORE: &str = "...";
 /// A column of 32 bits.
 const INT: RangeInclusive<i64> = i32::MIN as i64..=i32::MAX as i64;
 /// A column of 64 bits.
 const LONG: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
 /// One field of a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Field {
     /// The day, UTC.
     Date,
@@ -30,19 +36,41 @@ impl Field {
     /// Returns the fields of a directive. What comes twice has no column the second time, and a name of its own.
     pub(super) fn all(names: &str) -> Vec<Self> {
         let mut fields: Vec<Self> = Vec::new();
+        let mut there: HashSet<Self> = HashSet::new();
+        // How often each name came: a name that comes all the time costs no more than others.
+        let mut times: HashMap<&str, usize> = HashMap::new();
         for name in names.split_ascii_whitespace().take(MOST_FIELDS) {
+            let again = times.entry(name).or_default();
             let mut field = Self::of(name);
-            let mut again = 1;
-            while fields.contains(&field) {
-                field = match again {
+            while there.contains(&field) {
+                *again += 1;
+                field = match *again {
                     1 => Self::Custom(name.into()),
                     _ => Self::Custom(format!("{name}_{again}").into()),
                 };
-                again += 1;
             }
+            there.insert(field.clone());
             fields.push(field);
         }
         fields
+    }
+
+    /// Returns as much of a directive as is kept: whole names, and a field for the others. With it nobody takes the last
+    /// name that is kept for that of a line's last value.
+    pub(super) fn kept(names: &str) -> String {
+        if names.len() <= LONGEST && names.split_ascii_whitespace().count() <= MOST_FIELDS {
+            return names.to_owned();
+        }
+        let mut kept = String::new();
+        for name in names.split_ascii_whitespace().take(MOST_FIELDS - 1) {
+            if kept.len() + name.len() + AND_MORE.len() + 2 > LONGEST {
+                break;
+            }
+            kept.push_str(name);
+            kept.push(' ');
+        }
+        kept.push_str(AND_MORE);
+        kept
     }
 
     /// Returns whether a client or somebody's module has a say in its value, so that spaces may stand in it.

@@ -207,6 +207,42 @@ fn other_fields_have_a_bound_and_stay_json() {
 }
 
 /// Reads all there is, the way a reader does.
+#[test]
+fn of_too_many_fields_no_value_is_taken_for_that_of_another() {
+    let names: Vec<String> = (0..400).map(|number| format!("f{number}")).collect();
+    // The last field that is kept has a column, and the line's last value is not its value.
+    let fields = format!("#Fields: date time {} sc-bytes {}", names[..253].join(" "), names[253..].join(" "));
+    let values = vec!["7"; 403].join(" ");
+    let mut directives = with(&[&fields]);
+    let line = directives.line(&values);
+    assert_eq!((&line.values[..], line.flaw), (&[][..], Some(Flaw::TooMany)));
+    let long = format!("#Fields: date time {} sc-status sc-bytes", "n".repeat(5000));
+    assert_eq!(with(&[&long]).line("2026-01-01 00:00:00 1 200 5").values, []);
+    let text = serde_json::to_string(&directives).unwrap();
+    assert_eq!(serde_json::from_str::<Directives>(&text).unwrap(), directives);
+    for number in [1_000_000, 0] {
+        assert!(with(&[&format!("#Fields:{}", " s-ip".repeat(number))]).line("a b").values.len() < 2);
+    }
+}
+
+#[test]
+fn directives_that_repeat_one_name_are_read_in_one_go() {
+    let mut directives = Directives::default();
+    for turn in 0..300 {
+        assert!(directives.take(&format!("#Fields: {}", format!("{} ", turn % 2).repeat(256))));
+    }
+    assert_eq!(directives.line(&"v ".repeat(256)).custom.unwrap().matches("\"1_").count(), 255);
+}
+
+#[test]
+fn no_clock_from_a_disk_makes_a_time_that_is_none() {
+    for clock in [i64::MAX, i64::MIN, i64::MAX / 1_000_000, 253_402_300_800] {
+        let text = format!("{{\"fields\":\"time s-ip\",\"clock\":{clock},\"quotes\":false}}");
+        let mut directives: Directives = serde_json::from_str(&text).unwrap();
+        assert_eq!(directives.line("10:00:00 10.0.0.1").time, None, "{clock}");
+    }
+}
+
 fn pieces(bytes: &[u8], then: Then) -> (Vec<&[u8]>, u64, usize) {
     let (mut at, mut lines, mut gaps, mut discard) = (0, Vec::new(), 0, Discard::Nothing);
     loop {

@@ -1,5 +1,3 @@
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 
 #[test]
@@ -93,8 +91,10 @@ fn numbers_never_come_again_even_if_the_queue_was_empty_or_forgot_them() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn files_are_for_the_agents_user_only() {
+    use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
     let (queue, _) = open(&settings);

@@ -73,6 +73,12 @@ pub fn close_folder(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
+/// Returns whether a file or folder, or a link itself, belongs to the owner of another one, or to root.
+pub fn belongs_alike(path: &Path, other: &Path) -> io::Result<bool> {
+    let owner = fs::symlink_metadata(path)?.uid();
+    Ok(owner == 0 || owner == fs::metadata(other)?.uid())
+}
+
 /// Makes the folder of a configuration file.
 pub fn make_config_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use agent_lite_windows::pipe;
 use agent_lite_windows::pipe::Instance;
+use agent_lite_windows::security;
 use ring::digest;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
@@ -34,7 +35,8 @@ pub type Stream = NamedPipeServer;
 #[derive(Debug)]
 pub struct Listener {
     name: String,
-    waiting: NamedPipeServer,
+    /// None: another program has a pipe of this name.
+    waiting: Option<NamedPipeServer>,
 }
 
 /// A connection to the agent, at the caller's end.
@@ -54,19 +56,37 @@ pub fn place(state: &Path) -> PathBuf {
 }
 
 impl Listener {
-    /// Makes the pipe; one that is there is another program's.
+    /// Makes the pipe. One that is there is another program's, which every user can start: that must not keep the agent
+    /// from collecting, so [`Listener::accept`] says it and tries again.
     pub fn bind(state: &Path) -> io::Result<Self> {
         let name = place(state).to_string_lossy().into_owned();
-        let waiting = pipe::listen(&name, Instance::First)?;
+        let waiting = match pipe::listen(&name, Instance::First) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+            made => Some(made?),
+        };
         Ok(Self { name, waiting })
     }
 
     /// Waits for a caller. Dropped, it has lost nobody.
     pub async fn accept(&mut self) -> io::Result<Stream> {
-        self.waiting.connect().await?;
+        let waiting = match &mut self.waiting {
+            Some(waiting) => waiting,
+            none => {
+                let taken = |error| {
+                    let text = format!("another program has a pipe of the name {}: {error}", self.name);
+                    io::Error::new(io::ErrorKind::AddrInUse, text)
+                };
+                none.insert(pipe::listen(&self.name, Instance::First).map_err(taken)?)
+            }
+        };
+        if let Err(error) = waiting.connect().await {
+            // A caller who was gone before leaves an instance that nobody else can have.
+            waiting.disconnect()?;
+            return Err(error);
+        }
         // There is always one for the next caller before this one is served.
         let next = pipe::listen(&self.name, Instance::Next)?;
-        Ok(std::mem::replace(&mut self.waiting, next))
+        Ok(std::mem::replace(waiting, next))
     }
 }
 
@@ -91,8 +111,23 @@ impl Call {
                 }
             }
         })?;
+        let owner = pipe::owner(&pipe)?;
+        if !is_the_agents(&owner, state) {
+            let text = format!(
+                "the pipe {} belongs to the user {owner}, and the agent's folder to another: whoever made it is not the agent",
+                name.display()
+            );
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
         Ok(Self { pipe, patience, runtime })
     }
+}
+
+/// Every user may make a pipe of any name, and answer who calls the agent.
+fn is_the_agents(owner: &str, state: &Path) -> bool {
+    security::is_trusted(owner)
+        || security::is_service(owner)
+        || super::owner_of(state).is_ok_and(|folder| folder == owner)
 }
 
 impl Read for Call {

@@ -130,6 +130,13 @@ pub fn close_folder(path: &Path) -> io::Result<()> {
     security::close(path)
 }
 
+/// Returns whether a file or folder, or a link itself, belongs to the owner of another one, to this process's user or to
+/// one that may do everything anyhow.
+pub fn belongs_alike(path: &Path, other: &Path) -> io::Result<bool> {
+    let owner = owner_of(path)?;
+    Ok(security::is_trusted(&owner) || owner == owner_of(other)?)
+}
+
 /// Makes the folder of a configuration file; a password may stand in it.
 pub fn make_config_folder(path: &Path) -> io::Result<()> {
     if path.is_dir() { Ok(()) } else { make_folder(path) }
@@ -137,11 +144,10 @@ pub fn make_config_folder(path: &Path) -> io::Result<()> {
 
 /// Makes a file that is not there yet, through no link; a `mode` that lets no others read it closes it to them.
 pub fn create_new(path: &Path, mode: u32) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    if mode & 0o077 == 0 {
-        security::close(path)?;
+    match mode & 0o077 {
+        0 => security::create_file(path),
+        _ => OpenOptions::new().write(true).create_new(true).open(path),
     }
-    Ok(file)
 }
 
 /// Does nothing: [`put_in_place`] keeps the permissions.

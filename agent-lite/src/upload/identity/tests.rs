@@ -1,5 +1,4 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use std::time::SystemTime;
 
@@ -37,8 +36,11 @@ async fn an_identity_is_read_back_and_is_only_for_its_owner() {
     assert_eq!(stored.identity.agent_id, identity.agent_id);
     assert_eq!(stored.identity.domain, identity.domain);
     assert_eq!((stored.identity.pair, stored.pending), (identity.pair, None));
-    let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode("."), mode(KEY), mode(CERTIFICATE), mode(IDENTITY)), (0o700, 0o600, 0o600, 0o600));
+    #[cfg(unix)]
+    for (name, expected) in [(".", 0o700), (KEY, 0o600), (CERTIFICATE, 0o600), (IDENTITY, 0o600)] {
+        let metadata = fs::metadata(folder.path().join(name)).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::mode(&metadata) & 0o777, expected, "{name}");
+    }
     let mut names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();

@@ -13,6 +13,11 @@ impl Handle {
         if handle == 0 { Err(EventLogError::last()) } else { Ok(Self(handle)) }
     }
 
+    /// Takes a handle that a call has put into a list; a place that was left empty is none.
+    pub(super) fn given(handle: EVT_HANDLE) -> Option<Self> {
+        (handle != 0).then_some(Self(handle))
+    }
+
     pub(super) fn raw(&self) -> EVT_HANDLE {
         self.0
     }

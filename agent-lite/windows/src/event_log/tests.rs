@@ -3,6 +3,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::sync::Arc;
 
 use windows_sys::Win32::System::LibraryLoader::GetProcAddress;
 use windows_sys::Win32::System::LibraryLoader::LoadLibraryW;
@@ -46,7 +47,7 @@ fn xml(events: &[Event]) -> Vec<String> {
 }
 
 fn open(channel: &str, start: Start<'_>) -> Result<Subscription, EventLogError> {
-    Subscription::open(channel, "*", start, &Signal::new().unwrap())
+    Subscription::open(channel, "*", start, &Arc::new(Signal::new().unwrap()))
 }
 
 #[test]
@@ -54,7 +55,7 @@ fn open(channel: &str, start: Start<'_>) -> Result<Subscription, EventLogError> 
 fn events_come_in_batches_and_a_bookmark_leads_behind_them() {
     let before = open_handles();
     events("Batches", 1..=5);
-    let signal = Signal::new().unwrap();
+    let signal = Arc::new(Signal::new().unwrap());
     let mut subscription = Subscription::open("Batches", "*", Start::Oldest, &signal).unwrap();
     signal.wait(std::time::Duration::from_secs(60));
     let first = subscription.next(3).unwrap();
@@ -123,7 +124,7 @@ fn what_stands_in_the_way_of_a_channel_is_told() {
         assert_eq!(open(channel, Start::Now).unwrap_err(), error, "{channel}");
         assert!(!error.to_string().is_empty());
     }
-    let signal = Signal::new().unwrap();
+    let signal = Arc::new(Signal::new().unwrap());
     let query = Subscription::open("Stale", "nonsense", Start::Now, &signal);
     assert_eq!(query.unwrap_err(), EventLogError::Query);
     let mut stale = open("Stale", Start::Oldest).unwrap();
@@ -174,4 +175,23 @@ fn a_signal_wakes_who_waits_and_can_be_taken_back() {
     let begun = std::time::Instant::now();
     signal.wait(std::time::Duration::from_millis(1));
     assert!(begun.elapsed() < std::time::Duration::from_secs(60));
+}
+
+#[test]
+#[ignore = "needs the double of wevtapi.dll: .ci/windows-event-log runs it"]
+fn a_channel_can_be_begun_behind_its_newest_event_and_nothing_after_it_is_lost() {
+    let before = open_handles();
+    script("publisher\tApp\nmost\tNewest\t1000\n");
+    assert!(newest("Newest", "*").unwrap().is_none(), "there is none yet");
+    assert_eq!(newest("NoSuchChannel", "*").unwrap_err(), EventLogError::NoChannel);
+    events("Newest", 1..=4);
+    let bookmark = newest("Newest", "*").unwrap().unwrap();
+    // What comes before the subscription is opened comes too, unlike with `Start::Now`.
+    events("Newest", 5..=6);
+    let rest = open("Newest", Start::Behind(&bookmark)).unwrap().next(9).unwrap();
+    assert_eq!(rest.len(), 2);
+    let third = newest("Newest", "*[System[EventID=3]]").unwrap().unwrap();
+    assert_eq!(open("Newest", Start::Behind(&third)).unwrap().next(9).unwrap().len(), 3);
+    drop((bookmark, third, rest));
+    assert_eq!(open_handles(), before, "every handle is closed");
 }

@@ -16,12 +16,34 @@ pub(super) fn row(object: &str, instance: &str, counters: &[String], every: Dura
     )
 }
 
-/// Letters, digits, `-` and `_`, as names of workspaces have.
-pub(super) fn plain_name(name: &str) -> String {
+/// Most characters of a name.
+const LONGEST_NAME: usize = 64;
+
+/// Returns a name that is not too long; one that is cut ends in a digest of the whole, so that two are never the same.
+pub(super) fn short(name: &str) -> String {
+    if name.chars().count() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    let digest: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let front: String = name.chars().take(LONGEST_NAME - 1 - digest.len()).collect();
+    format!("{front}-{digest}")
+}
+
+/// Letters, digits, `-` and `_`, as names of workspaces have. Another name than every one that is `taken`.
+pub(super) fn plain_name(name: &str, taken: &[String]) -> String {
     let plain = |letter: char| {
         if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_') { letter } else { '-' }
     };
-    name.chars().map(plain).take(64).collect()
+    let name = short(&name.chars().map(plain).collect::<String>());
+    let mut free = name.clone();
+    let mut count = 1;
+    while taken.contains(&free) {
+        count += 1;
+        let end = format!("-{count}");
+        free = name.chars().take(LONGEST_NAME - end.len()).collect::<String>() + &end;
+    }
+    free
 }
 
 /// A list of texts.
