@@ -52,7 +52,11 @@ pub(super) enum What {
     /// Stop the service and make it unknown; configuration, identity and queues stay
     Uninstall,
     /// Start the service and wait until it runs
-    Start,
+    Start {
+        /// Do nothing where the configuration is not there yet
+        #[arg(long)]
+        if_configured: bool,
+    },
     /// Stop the service and wait until it has sealed its queues
     Stop,
     /// Let the running service read its configuration anew
@@ -67,7 +71,8 @@ pub(super) fn service(file: &Path, what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::Install => install(file),
         What::Uninstall => uninstall(),
-        What::Start => start(),
+        What::Start { if_configured: true } if !file.exists() => not_yet(file),
+        What::Start { .. } => start(),
         What::Stop => stop(),
         What::Reload => reload(),
         What::State => state(),
@@ -137,6 +142,12 @@ fn uninstall() -> anyhow::Result<ExitCode> {
     end(&service)?;
     service.delete().context("cannot remove the service")?;
     println!("the service {NAME} is removed");
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "the command's result")]
+fn not_yet(file: &Path) -> anyhow::Result<ExitCode> {
+    println!("not started: {} is not there; `agent-lite onboard` makes it", file.display());
     Ok(ExitCode::SUCCESS)
 }
 
