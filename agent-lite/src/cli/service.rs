@@ -10,6 +10,7 @@ use std::thread::sleep;
 use std::time::Duration;
 use std::time::Instant;
 
+use agent_lite::system;
 use anyhow::Context;
 use anyhow::bail;
 use windows_service::service::Service;
@@ -72,7 +73,7 @@ pub(super) fn service(file: &Path, what: What) -> anyhow::Result<ExitCode> {
         What::Install => install(file),
         What::Uninstall => uninstall(),
         What::Start { if_configured: true } if !file.exists() => not_yet(file),
-        What::Start { .. } => start(),
+        What::Start { .. } => start(file),
         What::Stop => stop(),
         What::Reload => reload(),
         What::State => state(),
@@ -83,6 +84,7 @@ pub(super) fn service(file: &Path, what: What) -> anyhow::Result<ExitCode> {
 #[expect(clippy::print_stdout, reason = "the command's result")]
 fn install(file: &Path) -> anyhow::Result<ExitCode> {
     let file = std::path::absolute(file)?;
+    system::vouch_for(&file).with_context(|| file.display().to_string())?;
     let executable_path = std::env::current_exe().context("this program does not know its own path")?;
     let arguments = [OsStr::new("--config"), file.as_os_str(), OsStr::new("service"), OsStr::new("run")];
     let info = ServiceInfo {
@@ -152,7 +154,7 @@ fn not_yet(file: &Path) -> anyhow::Result<ExitCode> {
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
-fn start() -> anyhow::Result<ExitCode> {
+fn start(file: &Path) -> anyhow::Result<ExitCode> {
     let service = open(ServiceAccess::QUERY_STATUS | ServiceAccess::START)?;
     match service.start::<OsString>(&[]) {
         Err(windows_service::Error::Winapi(error)) if error.raw_os_error() == Some(RUNNING_ALREADY) => {}
@@ -163,7 +165,10 @@ fn start() -> anyhow::Result<ExitCode> {
             println!("the service {NAME} runs");
             Ok(ExitCode::SUCCESS)
         }
-        _ => bail!("the service has stopped at once; `agent-lite check` or its log say why"),
+        _ => {
+            system::vouch_for(file).with_context(|| file.display().to_string())?;
+            bail!("the service has stopped at once; `agent-lite check` or its log say why")
+        }
     }
 }
 
