@@ -32,6 +32,7 @@ fn tcp_of(agent: &Agent, source: &str) -> std::net::SocketAddr {
 async fn at_its_cap_a_queue_drops_the_oldest_and_counts_them_or_lets_wait_what_can_wait() {
     const DROPPING: u64 = 3000;
     const WAITING: u64 = 1500;
+    const LONG: u64 = 4000;
     const DATAGRAMS: u64 = 500;
     const LENGTH: usize = 2000;
     let mut trial = Trial::new(2).await;
@@ -42,6 +43,7 @@ async fn at_its_cap_a_queue_drops_the_oldest_and_counts_them_or_lets_wait_what_c
         workspaces = [\"w1\"]\n";
     trial.configure(&ways, &format!("{QUICK}{sources}"));
     trial.kill_gateway();
+    append_series(&trial.log("long.log"), "l", 0..LONG, LENGTH);
     let mut agent = trial.start().await;
     append_series(&trial.log("app.log"), "f", 0..WAITING, LENGTH);
     let waiting = tokio::spawn(async move {
@@ -54,13 +56,22 @@ async fn at_its_cap_a_queue_drops_the_oldest_and_counts_them_or_lets_wait_what_c
         (bytes > 4 * MEBIBYTE as u64 - 256 * 1024).then_some(bytes)
     });
     let bytes = agent_status.await;
+    let far = trial.wait_for_status("it is said how far a long file is read", |status| {
+        let notes = status.source("files.app")["notes"].as_array()?;
+        let far = |note: &&str| note.contains("long.log: ") && note.ends_with(" MiB read");
+        notes.iter().filter_map(|note| note.as_str()).find(far).map(str::to_owned)
+    });
+    far.await;
     assert!(bytes <= 4 * MEBIBYTE as u64, "{bytes} are more than the cap");
     trial.start_gateway().await;
     agent = patiently("the sender is rid of all", waiting).await.expect("a sender that does not panic");
-    for (table, series) in [("Syslog", "t"), ("App_CL", "f")] {
-        trial.wait_for_series(1, table, series, WAITING).await;
-        trial.assert_whole(1, table, series, WAITING);
+    for (table, series, count) in [("Syslog", "t", WAITING), ("App_CL", "f", WAITING), ("App_CL", "l", LONG)]
+    {
+        trial.wait_for_series(1, table, series, count).await;
+        trial.assert_whole(1, table, series, count);
     }
+    let notes = |status: &crate::agent_trial::Status| status.source("files.app")["notes"].clone();
+    assert_eq!(notes(&trial.status().await), serde_json::json!([]), "everything is read");
     trial.drain().await;
     trial.kill_gateway();
     // Datagrams cannot wait: those that had no place are counted.

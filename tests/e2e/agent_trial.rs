@@ -245,6 +245,11 @@ impl Status {
         self.named("workspaces", &format!("w{number}"))
     }
 
+    /// Returns what is said of a source.
+    pub(crate) fn source(&self, name: &str) -> &Value {
+        self.named("sources", name)
+    }
+
     /// Returns the losses of a source.
     pub(crate) fn source_losses(&self, name: &str) -> BTreeMap<String, u64> {
         losses(&self.named("sources", name)["losses"])

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::bail;
 use anyhow::ensure;
 use benches::machine;
 use benches::usage::Processor;
@@ -49,7 +50,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     ensure!(few > 0 && options.tunnels >= options.clients, "every client has a tunnel");
     let files = options.tunnels as u64 * 2 + OTHER_FILES;
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, files.max(most), files.max(most))?;
+    if setrlimit(Resource::RLIMIT_NOFILE, files.max(most), files.max(most)).is_err() {
+        let fit = most.saturating_sub(OTHER_FILES) / 2;
+        bail!(
+            "{} tunnels need {files} open files, {most} may be had: raise that, or --tunnels {fit}",
+            options.tunnels
+        );
+    }
     let program = programs::gateway()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(measure(options, few, program))?;

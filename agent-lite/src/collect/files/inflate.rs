@@ -74,6 +74,11 @@ impl Inflating {
         Ok(Self { decoder, at: 0, bytes: Vec::new(), ended: false })
     }
 
+    /// Returns how many bytes of the compressed file were read.
+    pub(super) fn consumed(&self) -> u64 {
+        self.decoder.get_ref().get_ref().at
+    }
+
     /// Appends up to so many bytes from a position, which never goes back.
     pub(super) fn read(&mut self, from: u64, most: usize, into: &mut Vec<u8>) -> io::Result<Inflated> {
         let mut budget = TURN;

@@ -14,6 +14,7 @@ mod inflate;
 #[cfg_attr(windows, path = "links/windows.rs")]
 pub(super) mod links;
 mod positions;
+mod progress;
 mod reader;
 pub(super) mod scan;
 mod sort;
@@ -157,6 +158,7 @@ async fn open(settings: FilesSettings, context: &Context, inlet: Inlet) -> Reade
         looked: None,
         folders: Vec::new(),
         troubles: troubles::Troubles::default(),
+        progress: progress::Progress::default(),
         frames: Frames::default(),
         buffer: Vec::new(),
         saved: None,

@@ -13,6 +13,7 @@ use super::entry::Entry;
 use super::identity::Identity;
 use super::identity::Mark;
 use super::positions::Positions;
+use super::progress::Progress;
 use super::scan;
 use super::scan::Found;
 use super::scan::Seen;
@@ -70,6 +71,7 @@ pub(super) struct Reader {
     pub(super) looked: Option<Instant>,
     pub(super) folders: Vec<PathBuf>,
     pub(super) troubles: Troubles,
+    pub(super) progress: Progress,
     pub(super) frames: Frames,
     pub(super) buffer: Vec<u8>,
     /// What the saved positions are, in short.
@@ -319,6 +321,7 @@ impl Reader {
 
     /// Delivers what was collected, waits for the disk, and then saves the positions.
     pub(super) async fn settle(&mut self) {
+        self.progress.tell(&self.entries, &self.inlet.tally().notes);
         if !self.frames.is_empty() {
             let delivery = self.inlet.deliver(&self.settings.table, &self.frames).await;
             self.frames.clear();
