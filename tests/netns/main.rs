@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod air_gap;
+mod balancer;
 mod network;
 mod pair;
 mod probe;
@@ -14,3 +15,4 @@ mod rules;
 mod senders;
 mod six;
 mod stage;
+mod virtual_address;
