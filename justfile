@@ -22,6 +22,11 @@ bench-page *options:
     cargo build --release -p benches --bin load -p la-gateway --bin la-gateway
     target/release/load page {{options}}
 
+# Break everything at random and prove that nothing is lost: --seed 7 --for 20m; --soak for a quiet run. Needs root.
+chaos *options:
+    cargo build --locked --bin chaos --bin la-gateway --bin agent-lite -p end-to-end -p la-gateway -p agent-lite
+    cargo run --locked -p end-to-end --bin chaos -- {{options}}
+
 # Write docs/events.md and docs/agent-events.md anew from the tables.
 events:
     UPDATE_DOCS=1 cargo test -p la-gateway --test event_reference

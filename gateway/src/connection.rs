@@ -51,10 +51,8 @@ use crate::listen::head::Seen;
 use crate::listen::tls::certificate_names;
 use crate::observe::access::Record;
 use crate::observe::access::printable;
-use crate::observe::metrics::Present;
 use crate::parse::request;
 use crate::parse::request::Connect;
-use crate::policy::limits::Arrival;
 use crate::refusal::Refusal;
 use crate::stream::Stream;
 
@@ -62,20 +60,6 @@ use crate::stream::Stream;
 pub const LARGEST_HEAD: usize = 16 * 1024;
 /// Most fields of a request head.
 const MOST_FIELDS: usize = 64;
-
-/// A connection that became a tunnel, with what counts it.
-pub struct Tunnelled {
-    tunnel: Box<Tunnel>,
-    _present: Present,
-    _place: Arrival,
-}
-
-impl Tunnelled {
-    /// Carries the tunnel to its end.
-    pub async fn carry(self) {
-        self.tunnel.carry().await;
-    }
-}
 
 /// Serves one connection to its end, or to a tunnel that is to be carried. What it needs until then is some
 /// kilobytes and is nothing that a tunnel needs, so it should be freed before. `sender` is whom the socket is
@@ -86,7 +70,7 @@ pub async fn serve(
     mut socket: TcpStream,
     sender: SocketAddr,
     head: Duration,
-) -> Option<Tunnelled> {
+) -> Option<Box<Tunnel>> {
     let deadline = Instant::now() + head;
     let peer = match client(&speaks, &mut socket, sender, deadline).await {
         Ok(peer) => peer?,
@@ -95,9 +79,9 @@ pub async fn serve(
             return None;
         }
     };
-    let _present = stations.metrics.connection(peer.ip());
+    let present = stations.metrics.connection(peer.ip());
     let limits = &stations.limits;
-    let _place = match limits.arrive(peer.ip()).and_then(|place| limits.request(peer.ip()).map(|()| place)) {
+    let place = match limits.arrive(peer.ip()).and_then(|place| limits.request(peer.ip()).map(|()| place)) {
         Ok(place) => place,
         Err(refusal) => {
             turn_away(&stations, &speaks, socket, peer, &refusal).await;
@@ -113,8 +97,9 @@ pub async fn serve(
         }
         Opened::Closed(refusal) => refused(&stations, Record::new(stations.ids.next(), peer), &refusal),
         Opened::Http(stream) => {
-            let tunnel = request(stations, stream, peer, deadline).await?;
-            return Some(Tunnelled { tunnel, _present, _place });
+            let mut tunnel = request(stations, stream, peer, deadline).await?;
+            tunnel.hold(present, place);
+            return Some(tunnel);
         }
     }
     None

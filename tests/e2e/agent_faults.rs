@@ -275,3 +275,20 @@ async fn a_blob_gets_its_lines_once_whichever_of_its_four_calls_fails() {
         assert!(sequence.doubled() <= batch, "workspace {number}: {} of {batch}", sequence.doubled());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_a_blob_that_has_no_line_in_it_may_be_too_large_and_no_line_is_lost() {
+    let trial = Trial::new(1).await;
+    let files = "[source.files.app]\npaths = [\"{logs}/*.log\"]\ntable = \"App_CL\"\nfrom = \"beginning\"\nlook = \"200ms\"\n";
+    trial.configure(&[(By::Certificate, "")], &format!("{QUICK}{files}"));
+    trial.onboard(0).await;
+    for place in [Place::BlobUri, Place::BlockList, Place::BlobDone] {
+        trial.fake.fault(Fault::status(413).at(place).times(1));
+    }
+    let _agent = trial.start().await;
+    // A line that stands alone has no halves: it would be set aside.
+    append_series(&trial.log("app.log"), "f", 0..1, LENGTH);
+    trial.wait_for_series(0, "App_CL", "f", 1).await;
+    trial.drain().await;
+    assert_eq!(trial.status().await.workspace_losses(0), std::collections::BTreeMap::new());
+}

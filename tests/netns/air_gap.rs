@@ -13,7 +13,6 @@ use end_to_end::patience::PATIENCE;
 use rustix::process::Uid;
 use rustix::thread::set_thread_uid;
 
-use crate::network::Network;
 use crate::probe::Probe;
 use crate::probe::Traps;
 use crate::probe::assert_no_strays;
@@ -25,6 +24,7 @@ use crate::stage::WORKSPACE;
 use crate::stage::dmz;
 use crate::stage::firewall;
 use crate::stage::gateway;
+use end_to_end::network::Network;
 
 const PROXY: &str = "10.20.0.1:8080";
 const AZURE: &str = "20.42.65.90:443";

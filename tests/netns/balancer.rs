@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::process::Child;
 use tokio::process::Command;
 
-use crate::network::Network;
+use end_to_end::network::Network;
 
 /// The HAProxy of `deploy/`, at its host.
 pub(crate) struct Balancer {

@@ -8,7 +8,6 @@
 
 mod air_gap;
 mod balancer;
-mod network;
 mod pair;
 mod probe;
 mod rules;

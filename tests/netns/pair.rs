@@ -7,13 +7,13 @@ use end_to_end::gateway::Gateway;
 use end_to_end::workspace::Retention;
 
 use crate::balancer::Balancer;
-use crate::network::Network;
 use crate::senders::Senders;
 use crate::stage::Internet;
 use crate::stage::WORKSPACE;
 use crate::stage::dmz;
 use crate::stage::firewall;
 use crate::stage::gateway;
+use end_to_end::network::Network;
 
 const SENDERS: usize = 500;
 const AGENTS: usize = 6;

@@ -16,7 +16,7 @@ use socket2::Socket;
 use socket2::Type;
 use tokio::task::JoinSet;
 
-use crate::network::Network;
+use end_to_end::network::Network;
 
 /// How long an answer may take that must not come; one that does come takes no time between neighbours.
 const NEVER: Duration = Duration::from_secs(1);

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use end_to_end::config::Config;
 
-use crate::network::Network;
 use crate::stage::firewall;
+use end_to_end::network::Network;
 
 const ROLE: &str = "[role.agents]\nanonymous_from = [\"10.20.0.0/16\", \"10.20.3.0/24\", \"fd20::/64\"]\n";
 

@@ -23,9 +23,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::network::Network;
-use crate::network::enter;
 use crate::stage::Internet;
+use end_to_end::network::Network;
+use end_to_end::network::enter;
 
 /// The time from an answer to the next record.
 const PACE: Duration = Duration::from_millis(1500);

@@ -8,7 +8,6 @@ use end_to_end::dns::Reply;
 use end_to_end::installed;
 use tokio::process::Command;
 
-use crate::network::Network;
 use crate::probe::Probe;
 use crate::probe::Traps;
 use crate::probe::assert_no_strays;
@@ -18,6 +17,7 @@ use crate::stage::Internet;
 use crate::stage::dmz;
 use crate::stage::firewall;
 use crate::stage::gateway;
+use end_to_end::network::Network;
 
 const PROXY: &str = "[fd20::1]:8080";
 const DNS: &str = "[2620:fe::fe]:53";

@@ -13,7 +13,7 @@ use end_to_end::pki::Pki;
 use end_to_end::workspace::FakeWorkspaces;
 use end_to_end::workspace::Workspace;
 
-use crate::network::Network;
+use end_to_end::network::Network;
 
 /// The user that the gateway runs as: nobody else has this number.
 pub(crate) const USER: u32 = 64_321;

@@ -13,9 +13,9 @@ use tokio::process::Child;
 use tokio::process::Command;
 
 use crate::balancer::Balancer;
-use crate::network::Network;
 use crate::stage::Internet;
 use crate::stage::gateway;
+use end_to_end::network::Network;
 
 const AGENTS_GO_TO: &str = "10.20.0.10";
 

@@ -208,6 +208,11 @@ impl Agent {
         self.child.id().expect("a running agent")
     }
 
+    /// Returns the number of its process until its end was waited for.
+    pub fn running(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Returns everything it says, on both outputs.
     pub fn log(&self) -> &Log {
         &self.log

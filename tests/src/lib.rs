@@ -4,7 +4,7 @@
 //! [`workspace`], which is as strict as the real services, for the agent; [`origin`], [`dns`]. Callers:
 //! [`client`], [`curl`], [`prometheus`]. Between: [`haproxy`], and as relays [`tinyproxy`] and [`scripted`]. The programs
 //! under test: [`gateway`], with its [`config`] and its [`metrics`], and [`agent`]; their [`record`]s and
-//! [`text_line`]s, and the [`journal`] that takes them. Props: [`pki`], [`authority`],
+//! [`text_line`]s, and the [`journal`] that takes them. Hosts with networks of their own: [`network`]. Props: [`pki`], [`authority`],
 //! [`hello`], [`users`], [`proxy_header`], [`content`], [`wire`], [`patience`], [`installed`], [`process`].
 
 // A fake that cannot go on must say so loudly: panics and prints are this crate's reports.
@@ -25,6 +25,7 @@ pub mod hello;
 pub mod installed;
 pub mod journal;
 pub mod metrics;
+pub mod network;
 pub mod origin;
 pub mod patience;
 pub mod pki;

@@ -27,6 +27,14 @@ impl Metrics {
         found.iter().sum()
     }
 
+    /// Returns the sum of all of a metric's samples; nothing when there is none.
+    pub fn sum(&self, name: &str) -> Option<f64> {
+        let of = |series: &str| series.split_once('{').map_or(series, |(metric, _)| metric) == name;
+        let found: Vec<f64> =
+            self.0.iter().filter(|(series, _)| of(series)).map(|(_, value)| *value).collect();
+        (!found.is_empty()).then(|| found.iter().sum())
+    }
+
     /// Returns every series, so that a test can see that none is added.
     pub fn series(&self) -> BTreeSet<&str> {
         self.0.iter().map(|(series, _)| series.as_str()).collect()
@@ -48,6 +56,7 @@ mod tests {
         assert_eq!(metrics.value("a", &[("x", "1")]), 7.0);
         assert_eq!(metrics.value("a", &[("y", "3")]), 4.0);
         assert_eq!(metrics.value("b", &[]), 5.0);
+        assert_eq!((metrics.sum("a"), metrics.sum("c")), (Some(7.0), None));
         assert_eq!(metrics.series().len(), 3);
     }
 }

@@ -23,6 +23,8 @@ use super::wire::Exchange;
 const WARM: usize = 50;
 /// Uploads under way; beyond it the proxy is behind for good, and descriptors run out.
 const MOST_UNDER_WAY: usize = 4000;
+/// How long an upload in a fresh tunnel may take; beyond it the proxy is behind, and the measurement is to end.
+const LATE: Duration = Duration::from_secs(8);
 /// Tunnels that are set up at once where their number is not the question.
 const GENTLY: usize = 32;
 /// Idle tunnels of one client address, about; a gateway gives no address all its places.
@@ -92,7 +94,7 @@ fn heard(word: &str) -> io::Result<()> {
 /// Sets up so many tunnels, some at a time, and uses each once.
 async fn open(way: &Arc<Way>, tunnels: usize, exchange: Exchange) -> io::Result<Vec<Tunnel>> {
     let mut tasks = JoinSet::new();
-    let addresses = tunnels.div_ceil(OF_ONE_ADDRESS).max(1);
+    let addresses = if way.is_local() { tunnels.div_ceil(OF_ONE_ADDRESS).max(1) } else { 1 };
     for worker in 0..GENTLY {
         let way = Arc::clone(way);
         let own = u8::try_from(1 + worker % addresses)
@@ -187,8 +189,10 @@ impl Rate {
                 let busy = Arc::clone(&busy);
                 tasks.spawn(async move {
                     let mut tally = Tally::default();
-                    let outcome = async { way.open().await?.exchange(exchange).await }.await;
-                    tally.add(due, exchange, outcome);
+                    let upload = async { way.open().await?.exchange(exchange).await };
+                    let outcome = tokio::time::timeout(LATE, upload).await;
+                    let late = || Err(io::Error::other("an upload took longer than 8 s"));
+                    tally.add(due, exchange, outcome.unwrap_or_else(|_| late()));
                     drop(busy);
                     tally
                 });

@@ -25,8 +25,8 @@ use super::tunnel::Leg;
 /// Milliseconds that an upload of a held agent may take.
 const FAST: f64 = 1000.0;
 /// Uploads a second that are tried: from, to, and how often the distance is halved.
-const FEWEST: f64 = 250.0;
-const MOST: f64 = 16_000.0;
+const FEWEST: f64 = 500.0;
+const MOST: f64 = 8_000.0;
 const NEARER: usize = 3;
 /// How long tunnels may take to stand.
 const READY: Duration = Duration::from_secs(60);
@@ -121,7 +121,7 @@ pub(crate) fn work(stage: &Stage, running: &Running, job: Job, leg: Leg) -> anyh
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["client", &running.address.to_string(), &serde_json::to_string(&job)?]);
     command.arg(serde_json::to_string(&leg)?).arg(stage.folder());
-    let mut client = Partner::start(&command)?;
+    let mut client = Partner::start(&stage.network.far(command))?;
     let outcome = converse(stage, running, job, &mut client);
     match outcome {
         Ok(outcome) => {

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Read;
 use std::io::Write;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::path::Path;
@@ -227,10 +228,11 @@ fn gateway_command(
     let text = format!(
         "[[listener]]\naddress = \"{plain}\"\n{}[admin]\naddress = \"{}\"\n[control]\nsocket = \"control.sock\"\n\
          [readiness]\ncanaries = [{HOST:?}]\n[dns]\nhosts = {{ {HOST:?} = [\"{}\"] }}\n\
-         [addresses]\nallow = [\"127.0.0.0/8\"]\n[log]\nformat = \"json\"\n{LIMITS}\
+         [addresses]\nallow = [\"127.0.0.0/8\", \"10.83.0.0/24\"]\n[log]\nformat = \"json\"\n{LIMITS}\
          [role.agents]\nusers_file = \"agents.users\"\nhosts = [{}]\n",
         tls_listener.map(tls).unwrap_or_default(),
-        stage.network.address(),
+        // On the loopback in each network: nobody else is to read there.
+        SocketAddr::from((Ipv4Addr::LOCALHOST, stage.network.address().port())),
         stage.origin,
         hosts.join(", ")
     );

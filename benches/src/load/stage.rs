@@ -74,7 +74,7 @@ impl Stage {
         let origin = network.origin();
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["origin", &origin.to_string()]).arg(folder.path());
-        let process = Process::start(&command, &folder.path().join("origin.said"))?;
+        let process = Process::start(&network.far(command), &folder.path().join("origin.said"))?;
         let stage = Self {
             network,
             origin,

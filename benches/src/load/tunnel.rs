@@ -78,6 +78,11 @@ impl Way {
         self.not_resumed.load(Relaxed)
     }
 
+    /// Returns whether the proxy is on the loopback, where a client has any number of addresses.
+    pub(crate) fn is_local(&self) -> bool {
+        self.proxy.ip().is_loopback()
+    }
+
     /// Sets up a tunnel.
     pub(crate) async fn open(&self) -> io::Result<Tunnel> {
         self.open_anyhow(self.leg, TcpStream::connect(self.proxy).await?).await

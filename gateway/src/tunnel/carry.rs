@@ -103,15 +103,16 @@ pub(super) enum State {
     Closed,
 }
 
-/// Takes turns until the tunnel ends.
-pub(super) async fn to_the_end(
+/// Takes turns until the tunnel ends. No async function: that would have two places for each argument, and an idle
+/// tunnel waits here.
+pub(super) fn to_the_end(
     mut step: impl FnMut(&mut Context<'_>, &mut Traffic) -> Turn,
     mut watched: Watched,
     traffic: &mut Traffic,
     mut tell: impl FnMut(Traffic),
-) -> Ending {
+) -> impl Future<Output = Ending> {
     let mut states = [State::Open; 2];
-    poll_fn(|cx| {
+    poll_fn(move |cx| {
         let before = *traffic;
         let turn = step(cx, traffic);
         if before != *traffic {
@@ -130,7 +131,6 @@ pub(super) async fn to_the_end(
         states = now;
         watched.poll_idle(cx).map(|()| Ending::Idle)
     })
-    .await
 }
 
 fn ending(turn: Turn) -> Option<Ending> {

@@ -72,8 +72,8 @@ impl<'a> Both<'a> {
 struct Direction {
     /// State, count, cap, and what is kept in user memory.
     copying: copy::Direction,
-    /// A pipe with bytes that the receiver has not taken.
-    loan: Option<Loan>,
+    /// A pipe with bytes that the receiver has not taken; on the heap, for most tunnels never have one.
+    loan: Option<Box<Loan>>,
     /// The length of the next move through a pipe; 0 while there is little to move.
     length: usize,
 }
@@ -115,7 +115,7 @@ impl Direction {
         if let Some(mut loan) = self.loan.take()
             && poll_drain(cx, to, &mut loan, count)?.is_pending()
         {
-            self.set_aside(loan)?;
+            self.set_aside(*loan)?;
             return Poll::Pending;
         }
         self.copying.poll_kept(cx, to, count)
@@ -180,7 +180,7 @@ impl Direction {
     /// Keeps what a receiver has no room for: in the pipe if it may stay there, else as a copy would.
     fn set_aside(&mut self, mut loan: Loan) -> io::Result<()> {
         if loan.may_stay() && loan.inside() > SCRATCH {
-            self.loan = Some(loan);
+            self.loan = Some(Box::new(loan));
         } else {
             self.copying.keep(loan.take_out()?);
         }

@@ -19,6 +19,7 @@ pub struct Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Refuse,
+    Garbage,
     Status { status: u16, retry_after: Option<RetryAfter> },
     ResetReading { after: u64 },
     SlowReading { bytes_per_second: u64 },
@@ -39,6 +40,11 @@ impl Fault {
     /// The connection is closed as soon as the name in its ClientHello is known.
     pub fn refuse() -> Self {
         Self::new(Effect::Refuse)
+    }
+
+    /// After the handshake of TLS come bytes that are no HTTP, and the end; for connections that begin then.
+    pub fn garbage() -> Self {
+        Self::new(Effect::Garbage)
     }
 
     /// This status, and nothing is taken.
@@ -146,7 +152,7 @@ pub(super) enum Moment {
 impl Effect {
     fn moment(&self) -> Moment {
         match self {
-            Self::Refuse => Moment::Connection,
+            Self::Refuse | Self::Garbage => Moment::Connection,
             Self::ResetReading { .. } | Self::SlowReading { .. } => Moment::Head,
             Self::Status { .. } | Self::LostAnswer | Self::ResetAnswer | Self::Delay { .. } => Moment::Body,
             Self::Trickle { .. } | Self::Chunked | Self::Gzip | Self::EmptyOk => Moment::Body,

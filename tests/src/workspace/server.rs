@@ -18,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -48,6 +49,9 @@ use super::state::State;
 use super::tokens;
 
 const LARGEST_BODY: usize = 160 * 1024 * 1024;
+/// What is no answer at all.
+const GARBAGE: &[u8] =
+    b"\x00\xff\x16 HTTP/9.9 -200 \r\xfe\n\n\x80Content-Length: 99999999999999999999\r\n\r\n";
 
 /// What the server's tasks share with the test.
 pub(super) struct Shared {
@@ -109,12 +113,18 @@ async fn serve(socket: TcpStream, number: u64, shared: Arc<Shared>) {
     let Ok(start) = LazyConfigAcceptor::new(Acceptor::default(), socket).await else { return };
     let host = start.client_hello().server_name().unwrap_or_default().to_owned();
     shared.connection(number, |seen| seen.host = Some(host.clone()));
-    if refuses(&shared, &host) {
+    let effect = at_connection(&shared, &host);
+    if effect == Some(Effect::Refuse) {
         return;
     }
     let config = Arc::clone(&shared.tls.lock().expect("no panic under the lock"));
-    let Ok(stream) = start.into_stream(config).await else { return };
+    let Ok(mut stream) = start.into_stream(config).await else { return };
     shared.connection(number, |seen| seen.handshake = true);
+    if effect == Some(Effect::Garbage) {
+        let _ = stream.write_all(GARBAGE).await;
+        let _ = stream.shutdown().await;
+        return;
+    }
     let chain = stream.get_ref().1.peer_certificates();
     let certificate = chain.and_then(|chain| chain.first()).map(|certificate| certificate.to_vec());
     let caller = Arc::new(Caller { number, host, certificate });
@@ -125,11 +135,11 @@ async fn serve(socket: TcpStream, number: u64, shared: Arc<Shared>) {
     }
 }
 
-fn refuses(shared: &Shared, host: &str) -> bool {
+fn at_connection(shared: &Shared, host: &str) -> Option<Effect> {
     let mut state = shared.state();
     let owner = state.owner_of_host(host).map(|workspace| workspace.id.clone());
     let target = Target { workspace: owner.as_deref(), place: None, body_bytes: 0, content: &[] };
-    state.faults.strike(Moment::Connection, &target).is_some()
+    state.faults.strike(Moment::Connection, &target)
 }
 
 /// Closes with RST.

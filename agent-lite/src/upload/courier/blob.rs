@@ -52,7 +52,8 @@ impl Upload<'_> {
         let place = BlobPlace::parse(&answer.body, workspace).map_err(|error| no_place(&error))?;
         let block = Uuid::new_v4();
         let body = parcel.body.clone();
-        self.call(channels, &put_block(&place, agent, block, body, Uuid::new_v4())).await?;
+        let text = put_block(&place, agent, block, body, Uuid::new_v4());
+        self.answered(channels, &text).await?;
         let listed = self.call(channels, &put_block_list(&place, agent, log, block, Uuid::new_v4())).await?;
         let etag = etag(&listed.headers).unwrap_or_default();
         let sent = parcel.body.len() as u64;
@@ -61,8 +62,19 @@ impl Upload<'_> {
         Ok(judge(self.form, &answer, &done))
     }
 
-    /// Sends one of the calls; anything but success ends the upload.
+    /// Sends a call that has no lines in it: that it is too large says nothing of them, so they are neither halved nor
+    /// set aside.
     async fn call(&self, channels: &mut Channels, outgoing: &Outgoing) -> Result<Answer, Outcome> {
+        self.answered(channels, outgoing).await.map_err(|outcome| match outcome {
+            Outcome::Answered { verdict: Verdict::Halve, detail } => {
+                Outcome::Failed { obstacle: Obstacle::Service, asked: None, detail }
+            }
+            other => other,
+        })
+    }
+
+    /// Sends one of the calls; anything but success ends the upload.
+    async fn answered(&self, channels: &mut Channels, outgoing: &Outgoing) -> Result<Answer, Outcome> {
         let answer = channels.send(outgoing, LONGEST_REQUEST).await;
         let answer = answer.map_err(|error| self.unanswered(&error, outgoing))?;
         if answer.status.is_success() {

@@ -23,17 +23,17 @@ const PREFIX: &str = "lagw";
 const PROGRAMS: [&str; 4] = ["ip", "nft", "setpriv", "haproxy"];
 
 /// The hosts of one test.
-pub(crate) struct Network {
+pub struct Network {
     name: String,
     hosts: Vec<&'static str>,
 }
 
 /// One end of a link: the host, its interface, and the interface's addresses with their lengths.
-pub(crate) type End<'a> = (&'static str, &'a str, &'a [&'a str]);
+pub type End<'a> = (&'static str, &'a str, &'a [&'a str]);
 
 impl Network {
     /// Makes hosts that know nobody, or says `skipped: …`.
-    pub(crate) fn new(hosts: &[&'static str]) -> Option<Self> {
+    pub fn new(hosts: &[&'static str]) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         for program in PROGRAMS {
             let mut shell = Command::new("sh");
@@ -68,7 +68,7 @@ impl Network {
     }
 
     /// Runs commands of `ip` at a host.
-    pub(crate) fn ip(&self, host: &str, commands: &[&str]) {
+    pub fn ip(&self, host: &str, commands: &[&str]) {
         let mut ip = Command::new("ip");
         ip.args(["-n", &self.of(host), "-batch", "-"]);
         let done = run(&mut ip, Some(&commands.join("\n")));
@@ -76,7 +76,7 @@ impl Network {
     }
 
     /// Joins two hosts.
-    pub(crate) fn link(&self, one: End<'_>, other: End<'_>) {
+    pub fn link(&self, one: End<'_>, other: End<'_>) {
         let (peer, inner) = (self.of(other.0), other.1);
         self.ip(one.0, &[&format!("link add {} type veth peer name {inner} netns {peer}", one.1)]);
         for (host, interface, addresses) in [one, other] {
@@ -91,7 +91,7 @@ impl Network {
     }
 
     /// Gives a host addresses that no link carries.
-    pub(crate) fn addresses(&self, host: &str, addresses: &[&str]) {
+    pub fn addresses(&self, host: &str, addresses: &[&str]) {
         let add = |address: &&str| match address.contains(':') {
             true => format!("addr add {address}/128 dev lo nodad"),
             false => format!("addr add {address}/32 dev lo"),
@@ -101,12 +101,12 @@ impl Network {
     }
 
     /// Returns the words that start a program at a host.
-    pub(crate) fn starter(&self, host: &str) -> Vec<String> {
+    pub fn starter(&self, host: &str) -> Vec<String> {
         ["ip", "netns", "exec", &self.of(host)].map(str::to_owned).to_vec()
     }
 
     /// Runs a program at a host to its end, which must be a good one.
-    pub(crate) fn run(&self, host: &str, program: &[&str], input: Option<&str>) -> String {
+    pub fn run(&self, host: &str, program: &[&str], input: Option<&str>) -> String {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.of(host)]).args(program);
         let done = run(&mut command, input);
@@ -115,19 +115,19 @@ impl Network {
     }
 
     /// Loads packet filter rules.
-    pub(crate) fn load(&self, host: &str, rules: &str) {
+    pub fn load(&self, host: &str, rules: &str) {
         self.run(host, &["nft", "-f", "-"], Some(rules));
     }
 
     /// Returns the packets that a counter has counted.
-    pub(crate) fn counted(&self, host: &str, table: &str, counter: &str) -> u64 {
+    pub fn counted(&self, host: &str, table: &str, counter: &str) -> u64 {
         let text = self.run(host, &["nft", "list", "counter", "inet", table, counter], None);
         let mut words = text.split_whitespace().skip_while(|word| *word != "packets").skip(1);
         words.next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("no counter in {text}"))
     }
 
     /// Lets packets pass through a host, or not.
-    pub(crate) fn forward(&self, host: &str, passes: bool) {
+    pub fn forward(&self, host: &str, passes: bool) {
         self.enter(host, || {
             for file in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
                 let file = Path::new("/proc/sys/net").join(file);
@@ -137,7 +137,7 @@ impl Network {
     }
 
     /// Does something at a host, in a thread of its own, to its end. What it opens stays at that host.
-    pub(crate) fn enter<T: Send>(&self, host: &str, act: impl FnOnce() -> T + Send) -> T {
+    pub fn enter<T: Send>(&self, host: &str, act: impl FnOnce() -> T + Send) -> T {
         let place = self.place(host);
         let inside = || {
             enter(&place);
@@ -147,12 +147,12 @@ impl Network {
     }
 
     /// Returns what a thread needs to move to a host, with [`enter`].
-    pub(crate) fn place(&self, host: &str) -> File {
+    pub fn place(&self, host: &str) -> File {
         File::open(Path::new("/run/netns").join(self.of(host))).expect("a namespace of our own")
     }
 
     /// Listens at a host. Must be called in a runtime.
-    pub(crate) fn listen(&self, host: &str, address: &str) -> TcpListener {
+    pub fn listen(&self, host: &str, address: &str) -> TcpListener {
         let address: SocketAddr = address.parse().expect("an address");
         let listener = self.enter(host, || std::net::TcpListener::bind(address)).expect("a free port");
         listener.set_nonblocking(true).expect("a socket option");
@@ -160,7 +160,7 @@ impl Network {
     }
 
     /// Takes datagrams at a host. Must be called in a runtime.
-    pub(crate) fn datagrams(&self, host: &str, address: &str) -> UdpSocket {
+    pub fn datagrams(&self, host: &str, address: &str) -> UdpSocket {
         let address: SocketAddr = address.parse().expect("an address");
         let socket = self.enter(host, || std::net::UdpSocket::bind(address)).expect("a free port");
         socket.set_nonblocking(true).expect("a socket option");
@@ -169,7 +169,7 @@ impl Network {
 }
 
 /// Moves this thread, and those it starts from now on, to a host.
-pub(crate) fn enter(place: &File) {
+pub fn enter(place: &File) {
     move_into_link_name_space(place.as_fd(), Some(LinkNameSpaceType::Network)).expect("root's right");
 }
 
