@@ -7,9 +7,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 
 mod air_gap;
+mod balancer;
 mod pair;
 mod probe;
 mod rules;
 mod senders;
 mod six;
 mod stage;
+mod virtual_address;

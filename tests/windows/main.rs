@@ -12,6 +12,7 @@ mod control;
 mod counters;
 mod event_log;
 mod files;
+mod installer;
 mod service;
 #[path = "../e2e/stage.rs"]
 #[allow(dead_code, reason = "the journeys on Linux use the rest")]
@@ -23,7 +24,12 @@ use std::process::Command;
 use std::process::Stdio;
 use std::sync::OnceLock;
 
+use tokio::sync::Mutex;
+
 use crate::agent_stage::AgentStage;
+
+/// Held by who installs the service: it has one name.
+static ONE_SERVICE: Mutex<()> = Mutex::const_new(());
 
 /// A stage whose agent is the program for Windows: `AGENT_LITE_PROGRAM` names it, `WINEPREFIX` where Wine lives.
 async fn stage() -> AgentStage {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::ONE_SERVICE;
 use crate::agent_stage::By;
 use crate::by_drive;
 use crate::stage;
@@ -9,6 +10,7 @@ use crate::stage;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Wine: .ci/windows runs it"]
 async fn the_service_is_installed_started_reloaded_stopped_and_removed() {
+    let _alone = ONE_SERVICE.lock().await;
     let stage = stage().await;
     stage.configure(&[By::Key], "[source.heartbeat.often]\nevery = \"1s\"\n");
 

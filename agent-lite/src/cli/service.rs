@@ -10,6 +10,7 @@ use std::thread::sleep;
 use std::time::Duration;
 use std::time::Instant;
 
+use agent_lite::system;
 use anyhow::Context;
 use anyhow::bail;
 use windows_service::service::Service;
@@ -52,7 +53,11 @@ pub(super) enum What {
     /// Stop the service and make it unknown; configuration, identity and queues stay
     Uninstall,
     /// Start the service and wait until it runs
-    Start,
+    Start {
+        /// Do nothing where the configuration is not there yet
+        #[arg(long)]
+        if_configured: bool,
+    },
     /// Stop the service and wait until it has sealed its queues
     Stop,
     /// Let the running service read its configuration anew
@@ -67,7 +72,8 @@ pub(super) fn service(file: &Path, what: What) -> anyhow::Result<ExitCode> {
     match what {
         What::Install => install(file),
         What::Uninstall => uninstall(),
-        What::Start => start(),
+        What::Start { if_configured: true } if !file.exists() => not_yet(file),
+        What::Start { .. } => start(file),
         What::Stop => stop(),
         What::Reload => reload(),
         What::State => state(),
@@ -78,6 +84,7 @@ pub(super) fn service(file: &Path, what: What) -> anyhow::Result<ExitCode> {
 #[expect(clippy::print_stdout, reason = "the command's result")]
 fn install(file: &Path) -> anyhow::Result<ExitCode> {
     let file = std::path::absolute(file)?;
+    system::vouch_for(&file).with_context(|| file.display().to_string())?;
     let executable_path = std::env::current_exe().context("this program does not know its own path")?;
     let arguments = [OsStr::new("--config"), file.as_os_str(), OsStr::new("service"), OsStr::new("run")];
     let info = ServiceInfo {
@@ -141,7 +148,13 @@ fn uninstall() -> anyhow::Result<ExitCode> {
 }
 
 #[expect(clippy::print_stdout, reason = "the command's result")]
-fn start() -> anyhow::Result<ExitCode> {
+fn not_yet(file: &Path) -> anyhow::Result<ExitCode> {
+    println!("not started: {} is not there; `agent-lite onboard` makes it", file.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "the command's result")]
+fn start(file: &Path) -> anyhow::Result<ExitCode> {
     let service = open(ServiceAccess::QUERY_STATUS | ServiceAccess::START)?;
     match service.start::<OsString>(&[]) {
         Err(windows_service::Error::Winapi(error)) if error.raw_os_error() == Some(RUNNING_ALREADY) => {}
@@ -152,7 +165,10 @@ fn start() -> anyhow::Result<ExitCode> {
             println!("the service {NAME} runs");
             Ok(ExitCode::SUCCESS)
         }
-        _ => bail!("the service has stopped at once; `agent-lite check` or its log say why"),
+        _ => {
+            system::vouch_for(file).with_context(|| file.display().to_string())?;
+            bail!("the service has stopped at once; `agent-lite check` or its log say why")
+        }
     }
 }
 

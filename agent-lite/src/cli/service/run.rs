@@ -93,6 +93,10 @@ fn main() {
 
 fn serve_until_stopped(signals: mpsc::Receiver<Signal>) -> Result<(), u32> {
     let file = FILE.get().cloned().unwrap_or_else(system::usual_place);
+    // Nothing is written beside a file of a stranger, not even why; `agent-lite service start` says it.
+    if system::vouch_for(&file).is_err() {
+        return Err(EX_CONFIG.into());
+    }
     let machine = Machine::ask();
     let config = match config::load(Some(&file), &machine.hostname) {
         Ok(config) => config,

@@ -125,6 +125,22 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes the folder of a service's configuration where it is missing. Refuses a folder or a file that somebody else could
+/// have laid there, to have files read with the service's rights.
+pub fn vouch_for(file: &Path) -> io::Result<()> {
+    let file = std::path::absolute(file)?;
+    if let Some(folder) = file.parent() {
+        make_folder(folder)?;
+    }
+    match owner_of(&file) {
+        Ok(owner) if !security::is_trusted(&owner) => Err(refused(&format!(
+            "it belongs to the user {owner}, who could have the service read anything: give it to the administrators"
+        ))),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Takes a folder from everybody but LocalSystem, the administrators and its owner.
 pub fn close_folder(path: &Path) -> io::Result<()> {
     security::close(path)
