@@ -216,3 +216,26 @@ async fn run(config: Config, rows: &[Row]) {
         assert!(!said.contains(password), "the password {password:?} stands in the log");
     }
 }
+
+/// Returns how nice each thread of this name is (proc(5), field 19 of `stat`).
+fn niceness(pid: u32, name: &str) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("threads of a running process");
+    let stat = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("stat")).ok();
+    let named = |stat: String| {
+        let (comm, fields) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        (comm == name).then(|| fields.split(' ').nth(16).expect("a field").parse().expect("a number"))
+    };
+    threads.filter_map(|thread| named(stat(thread.ok()?)?)).collect()
+}
+
+#[tokio::test]
+async fn passwords_are_hashed_behind_everything_else_by_threads_that_come_with_the_first() {
+    let config = Config::new(&format!("[role.new]\nusers_file = \"new.users\"\n{PATIENT}"));
+    let stage = Stage::good(config.file("new.users", &users_file(&NEW))).await;
+    assert_eq!(niceness(stage.gateway.pid(), "hasher"), [0; 0], "nobody has offered a password yet");
+    let (name, password) = NEW[0];
+    stage.serve_a_good_client(&[("Proxy-Authorization", &basic(name, password))]).await;
+    let niceness = niceness(stage.gateway.pid(), "hasher");
+    let processors = std::thread::available_parallelism().expect("a number of processors").get();
+    assert_eq!(niceness, vec![10; processors]);
+}

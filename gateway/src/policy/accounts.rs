@@ -21,6 +21,7 @@ use super::basic;
 use super::basic::Credentials;
 use super::destinations::Destinations;
 use super::passwords::Digest;
+use super::passwords::HashMemory;
 use super::passwords::StoredHash;
 use super::passwords::Verified;
 use crate::refusal::Refusal;
@@ -241,9 +242,9 @@ impl PasswordCheck {
     }
 
     /// Runs the check. Slow on purpose: call it off the runtime.
-    pub fn run(self) -> Result<Client, Refusal> {
+    pub fn run(self, memory: &mut HashMemory) -> Result<Client, Refusal> {
         for one in self.tries {
-            let right = one.hash.verify(&one.credentials.password);
+            let right = one.hash.verify(&one.credentials.password, memory);
             if let Some(client) = one.client.filter(|_| right) {
                 self.verified.remember(one.digest);
                 return Ok(client);
@@ -302,7 +303,7 @@ mod tests {
     fn prove(identity: Result<Identity, Refusal>) -> Result<Client, Refusal> {
         match identity? {
             Identity::Known(client) => Ok(client),
-            Identity::Unproven(check) => check.run(),
+            Identity::Unproven(check) => check.run(&mut HashMemory::default()),
         }
     }
 
