@@ -1,7 +1,7 @@
 //! Station "identify": from credentials and a source address to a client with its role.
 //!
 //! A password that was verified before costs nothing. Another one costs a knock and a hash, which runs
-//! on a thread of the [`hashers`](super::hashers); no more run at once than there are processors, and no more wait than
+//! on a thread of the [`hashers`](super::hashers); no more run at once than there are processors, and one, and no more wait than
 //! [`LONGEST_QUEUE`]. Of many requests with the same new password only the first is hashed.
 
 use std::net::IpAddr;
@@ -39,10 +39,10 @@ pub struct PasswordWork {
 }
 
 impl PasswordWork {
-    /// Allows this many checks at once.
+    /// Allows this many checks at once, and one more for where these get no processor time.
     pub fn new(at_once: usize) -> Self {
         Self {
-            at_once: Semaphore::new(at_once),
+            at_once: Semaphore::new(at_once.saturating_add(1)),
             hashers: Hashers::new(at_once),
             waiting: AtomicUsize::new(0),
         }
