@@ -27,6 +27,11 @@ chaos *options:
     cargo build --locked --bin chaos --bin la-gateway --bin agent-lite -p end-to-end -p la-gateway -p agent-lite
     cargo run --locked -p end-to-end --bin chaos -- {{options}}
 
+# How good agents fare while somebody attacks the gateway.
+bench-attacks *options:
+    cargo build --release -p benches --bin load -p la-gateway --bin la-gateway
+    target/release/load attacks {{options}}
+
 # Write docs/events.md and docs/agent-events.md anew from the tables.
 events:
     UPDATE_DOCS=1 cargo test -p la-gateway --test event_reference

@@ -7,6 +7,7 @@
 //! that is not vetted.
 
 pub mod canary;
+mod hashers;
 mod identify;
 mod live;
 mod standing;

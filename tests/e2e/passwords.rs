@@ -6,6 +6,8 @@ use end_to_end::client::refused;
 use end_to_end::config::Config;
 use end_to_end::curl::curl;
 use end_to_end::gateway::run_to_end;
+use end_to_end::patience::LOOK_AGAIN;
+use end_to_end::patience::patiently;
 use end_to_end::users::basic;
 use end_to_end::users::htpasswd;
 use end_to_end::users::users_file;
@@ -215,4 +217,35 @@ async fn run(config: Config, rows: &[Row]) {
     for (_, password) in OLD.iter().chain(&NEW).filter(|(_, password)| password.len() > 4) {
         assert!(!said.contains(password), "the password {password:?} stands in the log");
     }
+}
+
+/// Returns the scheduling policies of a process's threads of this name (proc(5), field 41 of `stat`).
+fn policies(pid: u32, name: &str) -> Vec<i32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("threads of a running process");
+    let stat = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("stat")).ok();
+    let named = |stat: String| {
+        let (comm, fields) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        (comm == name).then(|| fields.split(' ').nth(38).expect("a field").parse().expect("a number"))
+    };
+    threads.filter_map(|thread| named(stat(thread.ok()?)?)).collect()
+}
+
+#[tokio::test]
+async fn passwords_are_hashed_when_nobody_else_wants_the_processor_by_threads_that_come_with_the_first() {
+    const SCHED_OTHER: i32 = 0;
+    const SCHED_IDLE: i32 = 5;
+    let config = Config::new(&format!("[role.new]\nusers_file = \"new.users\"\n{PATIENT}"));
+    let stage = Stage::good(config.file("new.users", &users_file(&NEW))).await;
+    let pid = stage.gateway.pid();
+    assert_eq!(policies(pid, "hasher"), [0; 0], "nobody has offered a password yet");
+    let (name, password) = NEW[0];
+    stage.serve_a_good_client(&[("Proxy-Authorization", &basic(name, password))]).await;
+    let processors = std::thread::available_parallelism().expect("a number of processors").get();
+    patiently("the threads have begun", async {
+        while policies(pid, "hasher") != vec![SCHED_IDLE; processors] {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    })
+    .await;
+    assert_eq!(policies(pid, "hasher-reserve"), [SCHED_OTHER], "it steps in where nothing is left over");
 }

@@ -8,6 +8,7 @@
 // Figures are what this program is for.
 #![allow(clippy::print_stdout)]
 
+mod attacks;
 mod bytes;
 mod client;
 mod floor;
@@ -55,6 +56,8 @@ enum Command {
     Growth(growth::Options),
     /// What the status page and the metrics cost with thousands of clients
     Page(page::Options),
+    /// How good agents fare while somebody attacks the gateway
+    Attacks(attacks::Options),
     /// Print the table of figures taken before
     Table {
         /// Files of `run`
@@ -90,6 +93,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(options) => return run::run(&options),
         Command::Growth(options) => return growth::run(&options),
         Command::Page(options) => return page::run(&options),
+        Command::Attacks(options) => return attacks::run(&options),
         Command::Table { files } => print!("{}", report::table(&report::read(&files)?)),
         Command::Leash { program, arguments } => {
             anyhow::bail!("{}: {}", program.display(), processes::leash(&program, &arguments))

@@ -1,6 +1,6 @@
 //! `load page`: what the status page and `/metrics` cost a gateway with a whole fleet in front of it.
 
-mod eyes;
+pub(super) mod eyes;
 mod fleet;
 
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! Station "identify": from credentials and a source address to a client with its role.
 //!
 //! A password that was verified before costs nothing. Another one costs a knock and a hash, which runs
-//! on a blocking thread; no more run at once than there are processors, and no more wait than
+//! on a thread of the [`hashers`](super::hashers); no more run at once than there are processors, and one, and no more wait than
 //! [`LONGEST_QUEUE`]. Of many requests with the same new password only the first is hashed.
 
 use std::net::IpAddr;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::Sender;
 use super::Stations;
+use super::hashers::Hashers;
 use crate::observe::access::Record;
 use crate::observe::metrics::PasswordResult;
 use crate::policy::Policy;
@@ -33,13 +34,18 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The password checks under way, bounded in processors, memory and number.
 pub struct PasswordWork {
     at_once: Semaphore,
+    hashers: Hashers,
     waiting: AtomicUsize,
 }
 
 impl PasswordWork {
-    /// Allows this many checks at once.
+    /// Allows this many checks at once, and one more for where these get no processor time.
     pub fn new(at_once: usize) -> Self {
-        Self { at_once: Semaphore::new(at_once), waiting: AtomicUsize::new(0) }
+        Self {
+            at_once: Semaphore::new(at_once.saturating_add(1)),
+            hashers: Hashers::new(at_once),
+            waiting: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -105,9 +111,10 @@ pub async fn prove(stations: &Stations, check: PasswordCheck, from: IpAddr) -> R
     }
     // Asked again: others from the same network may have failed while this one waited.
     let knock = stations.limits.knock(from)?;
-    let verdict = tokio::task::spawn_blocking(move || check.run()).await.map_err(|_| Refusal::Internal)?;
+    let verdict = stations.passwords.hashers.run(check).await;
     drop(permit);
     match &verdict {
+        Err(Refusal::Internal) => {}
         Ok(_) => stations.metrics.password(PasswordResult::Right),
         Err(_) => {
             stations.metrics.password(PasswordResult::Wrong);

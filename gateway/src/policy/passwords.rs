@@ -13,8 +13,10 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use argon2::Argon2;
+use argon2::Block;
+use argon2::Params;
 use argon2::PasswordHasher;
-use argon2::PasswordVerifier;
+use argon2::Version;
 use argon2::password_hash::phc;
 use blake2::Blake2sMac256;
 use blake2::digest::FixedOutput;
@@ -36,6 +38,14 @@ pub const HIGHEST_BCRYPT: u32 = 12;
 
 /// Longest password that bcrypt looks at to its end, in bytes.
 pub const LONGEST_BCRYPT: usize = 72;
+
+/// Most memory that is kept from one check to the next, in KiB: what a hash of the default cost needs.
+const MOST_KEPT: usize = Params::DEFAULT_M_COST as usize;
+
+/// Memory that checks work in, one after the other. Taken from the allocator for each check, it would stay behind in every arena
+/// that a thread had it from.
+#[derive(Default)]
+pub struct HashMemory(Vec<Block>);
 
 /// A stored password hash: argon2id or bcrypt. It cannot be printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,10 +74,10 @@ impl StoredHash {
     }
 
     /// Says whether the password is the one that was hashed. Slow on purpose: call it off the runtime.
-    pub fn verify(&self, password: &Secret) -> bool {
+    pub fn verify(&self, password: &Secret, memory: &mut HashMemory) -> bool {
         let password = password.expose().as_bytes();
         match &self.kind {
-            Kind::Argon2id(hash) => Argon2::default().verify_password(password, &**hash).is_ok(),
+            Kind::Argon2id(hash) => memory.gives(password, hash).unwrap_or(false),
             // A longer password is refused, not cut. The crate's own check refuses one of 72 bytes, too.
             Kind::Bcrypt => {
                 password.len() <= LONGEST_BCRYPT && bcrypt::verify(password, &self.text).unwrap_or(false)
@@ -78,6 +88,29 @@ impl StoredHash {
     /// Returns the hash as it stands in the users file.
     pub fn text(&self) -> &str {
         &self.text
+    }
+}
+
+impl HashMemory {
+    /// Returns whether this password gives this hash; nothing if such a hash cannot be computed.
+    fn gives(&mut self, password: &[u8], stored: &phc::PasswordHash) -> Option<bool> {
+        let params = Params::try_from(stored).ok()?;
+        let version = stored.version.map_or(Ok(Version::default()), Version::try_from).ok()?;
+        let (expected, salt) = (stored.hash.as_ref()?, stored.salt.as_ref()?);
+        let blocks = params.block_count();
+        if self.0.len() < blocks {
+            self.0.resize(blocks, Block::default());
+        }
+        let mut output = [0; phc::Output::MAX_LENGTH];
+        let output = output.get_mut(..expected.len())?;
+        let argon = Argon2::new(argon2::Algorithm::Argon2id, version, params);
+        let hashed = argon.hash_password_into_with_memory(password, salt, output, &mut *self.0);
+        if self.0.len() > MOST_KEPT {
+            self.0 = Vec::new();
+        }
+        hashed.ok()?;
+        // In constant time, as the type compares.
+        Some(phc::Output::new(output).ok()? == *expected)
     }
 }
 
@@ -120,7 +153,7 @@ impl FromStr for StoredHash {
         if argon2::Algorithm::try_from(hash.algorithm.as_str()) != Ok(argon2::Algorithm::Argon2id) {
             return Err(HashError::Algorithm);
         }
-        let params = argon2::Params::try_from(&hash).map_err(|_| HashError::Cost)?;
+        let params = Params::try_from(&hash).map_err(|_| HashError::Cost)?;
         let dear = params.m_cost() > HIGHEST_MEMORY
             || params.t_cost() > MOST_PASSES
             || params.p_cost() > MOST_PASSES;
@@ -196,9 +229,28 @@ mod tests {
     fn a_password_is_verified_against_its_own_hash_only() {
         let hash = StoredHash::of(&Secret::new("p@ss:wörd".to_owned())).expect("hashes");
         let read: StoredHash = hash.text().parse().expect("reads back");
-        assert!(read.verify(&Secret::new("p@ss:wörd".to_owned())));
-        assert!(!read.verify(&Secret::new("p@ss:word".to_owned())));
+        let mut memory = HashMemory::default();
+        assert!(read.verify(&Secret::new("p@ss:wörd".to_owned()), &mut memory));
+        assert!(!read.verify(&Secret::new("p@ss:word".to_owned()), &mut memory));
         assert_eq!(format!("{hash:?}"), "[hash]");
+    }
+
+    #[test]
+    fn memory_of_one_check_serves_the_next_of_any_cost_and_no_more_than_the_default_is_kept() {
+        let hashed = |cost, password: &str| {
+            let params = Params::new(cost, 1, 1, None).expect("parameters in range");
+            let hash = Argon2::from(params).hash_password(password.as_bytes()).expect("hashes");
+            StoredHash::argon2id(hash)
+        };
+        let (right, wrong) = (Secret::new("right".to_owned()), Secret::new("wrong".to_owned()));
+        let mut memory = HashMemory::default();
+        let most = u32::try_from(MOST_KEPT).expect("a small number");
+        for (cost, kept) in [(256, 256), (64, 256), (1024, 1024), (64, 1024), (most + 4, 0), (64, 64)] {
+            let hash = hashed(cost, "right");
+            assert!(hash.verify(&right, &mut memory), "{cost}");
+            assert!(!hash.verify(&wrong, &mut memory), "{cost}");
+            assert_eq!(memory.0.len(), kept, "{cost}");
+        }
     }
 
     #[test]
@@ -206,12 +258,13 @@ mod tests {
         // Made by Apache's own tool: `htpasswd -nbBC 5 ann 'p@ss:word'`.
         let hash: StoredHash =
             "$2y$05$31E4mE/gbiO44u6hDpRSd.WThdv/m3.iWE9rOeug3PvTF4l/z325C".parse().expect("a hash");
-        assert!(hash.verify(&Secret::new("p@ss:word".to_owned())));
-        assert!(!hash.verify(&Secret::new("p@ss:wore".to_owned())));
+        let mut memory = HashMemory::default();
+        assert!(hash.verify(&Secret::new("p@ss:word".to_owned()), &mut memory));
+        assert!(!hash.verify(&Secret::new("p@ss:wore".to_owned()), &mut memory));
         let long = "x".repeat(72);
         let hash: StoredHash = bcrypt::hash(&long, 4).expect("hashes").parse().expect("a hash");
-        assert!(hash.verify(&Secret::new(long.clone())));
-        assert!(!hash.verify(&Secret::new(format!("{long}y"))));
+        assert!(hash.verify(&Secret::new(long.clone()), &mut memory));
+        assert!(!hash.verify(&Secret::new(format!("{long}y")), &mut memory));
     }
 
     #[test]

@@ -20,14 +20,14 @@ const CLIENTS_EVERY: Duration = Duration::from_secs(10);
 const EVENT: &[u8] = b"event: ";
 
 /// See above. Every question comes over a connection of its own, which is the dearest way.
-pub(super) struct Eyes {
+pub(crate) struct Eyes {
     admin: SocketAddr,
     host: String,
     events: AtomicU64,
 }
 
 impl Eyes {
-    pub(super) fn of(gateway: &Gateway) -> Self {
+    pub(crate) fn of(gateway: &Gateway) -> Self {
         let admin = gateway.admin();
         Self { admin, host: admin.to_string(), events: AtomicU64::new(0) }
     }
@@ -56,6 +56,25 @@ impl Eyes {
     /// Returns how many tunnels it has open.
     pub(super) async fn tunnels(&self) -> u64 {
         self.status("/traffic/tunnels").await
+    }
+
+    /// Returns how many connections of clients it has.
+    pub(crate) async fn connections(&self) -> u64 {
+        let metrics = Metrics::parse(&self.ask("/metrics").await);
+        metrics.value("la_gateway_active_client_connections", &[]) as u64
+    }
+
+    /// Returns the refusals so far, by reason.
+    pub(crate) async fn refusals(&self) -> Vec<(String, u64)> {
+        const NAME: &str = "la_gateway_refusals_total{reason=\"";
+        let metrics = Metrics::parse(&self.ask("/metrics").await);
+        let series = metrics.series();
+        let reasons = series.iter().filter_map(|series| series.strip_prefix(NAME)?.strip_suffix("\"}"));
+        reasons
+            .map(|reason| {
+                (reason.to_owned(), metrics.value("la_gateway_refusals_total", &[("reason", reason)]) as u64)
+            })
+            .collect()
     }
 
     async fn status(&self, pointer: &str) -> u64 {

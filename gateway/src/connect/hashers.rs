@@ -1,0 +1,175 @@
+//! The threads that hash passwords, each with memory of its own. They run when no other thread wants the processor, so that
+//! who guesses passwords takes no time from agents that are known. One more steps in where nothing is left over for them.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::OnceLock;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
+use thread_priority::NormalThreadSchedulePolicy;
+use thread_priority::ThreadPriority;
+use thread_priority::ThreadSchedulePolicy;
+use thread_priority::set_thread_priority_and_policy;
+use thread_priority::thread_native_id;
+use tokio::sync::oneshot;
+
+use crate::policy::accounts::Client;
+use crate::policy::accounts::PasswordCheck;
+use crate::policy::passwords::HashMemory;
+use crate::refusal::Refusal;
+
+/// How long a check waits for processor time that is left over.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How nice the thread is that steps in then: a tenth of a processor that others want (`setpriority(2)`).
+const NICENESS: i32 = 10;
+
+/// A check, and who waits for its verdict.
+struct Job {
+    check: PasswordCheck,
+    verdict: oneshot::Sender<Result<Client, Refusal>>,
+    since: Instant,
+}
+
+/// Checks that wait for a thread; whoever hands them in bounds how many they are.
+#[derive(Default)]
+struct Jobs {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    over: bool,
+}
+
+/// See above. They are started with the first check: inside the sandbox, and not where there are no passwords.
+pub(super) struct Hashers {
+    count: usize,
+    jobs: OnceLock<Arc<Jobs>>,
+}
+
+impl Hashers {
+    /// Makes the place for so many threads, and one more.
+    pub(super) fn new(count: usize) -> Self {
+        Self { count, jobs: OnceLock::new() }
+    }
+
+    /// Runs a check. The caller bounds how many run at once; more would wait for each other.
+    pub(super) async fn run(&self, check: PasswordCheck) -> Result<Client, Refusal> {
+        let (verdict, told) = oneshot::channel();
+        self.jobs.get_or_init(|| start(self.count)).add(Job { check, verdict, since: Instant::now() });
+        told.await.map_err(|_| Refusal::Internal)?
+    }
+}
+
+impl Drop for Hashers {
+    fn drop(&mut self) {
+        if let Some(jobs) = self.jobs.get() {
+            jobs.lock().over = true;
+            jobs.changed.notify_all();
+        }
+    }
+}
+
+impl Jobs {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, job: Job) {
+        let mut waiting = self.lock();
+        // Without any thread a verdict that is dropped says so.
+        if !waiting.over {
+            waiting.jobs.push_back(job);
+        }
+        drop(waiting);
+        self.changed.notify_all();
+    }
+
+    /// Waits for a check that is at least this old; nothing when there will be none any more.
+    fn next(&self, age: Duration) -> Option<Job> {
+        let mut waiting = self.lock();
+        while !waiting.over {
+            let oldest = waiting.jobs.front().map(|job| age.saturating_sub(job.since.elapsed()));
+            waiting = match oldest {
+                Some(Duration::ZERO) => return waiting.jobs.pop_front(),
+                Some(early) => {
+                    self.changed.wait_timeout(waiting, early).unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        None
+    }
+}
+
+/// Starts the threads. One that cannot be started is left out; without any, checks end as internal errors.
+fn start(count: usize) -> Arc<Jobs> {
+    let jobs = Arc::new(Jobs::default());
+    let begin = |name: &str, age: Duration, yielding: fn()| {
+        let jobs = Arc::clone(&jobs);
+        let thread = thread::Builder::new().name(name.to_owned());
+        thread
+            .spawn(move || {
+                yielding();
+                work(&jobs, age)
+            })
+            .is_ok()
+    };
+    let idle = (0..count).filter(|_| begin("hasher", Duration::ZERO, run_when_idle)).count();
+    if !begin("hasher-reserve", PATIENCE, run_nicely) && idle == 0 {
+        jobs.lock().over = true;
+    }
+    jobs
+}
+
+/// Only where nobody else wants the processor, and away at once when somebody does (sched(7), SCHED_IDLE). Where it is not
+/// allowed, hashing is only less polite.
+fn run_when_idle() {
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
+}
+
+fn run_nicely() {
+    let _ = setpriority_process(Some(gettid()), NICENESS);
+}
+
+fn work(jobs: &Jobs, age: Duration) {
+    let mut memory = HashMemory::default();
+    while let Some(Job { check, verdict, .. }) = jobs.next(age) {
+        // A mistake of a hash's code must cost one check and no thread.
+        let done = catch_unwind(AssertUnwindSafe(|| check.run(&mut memory)));
+        let _ = verdict.send(done.unwrap_or(Err(Refusal::Internal)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::accounts::tests::unproven;
+
+    #[tokio::test]
+    async fn where_no_time_is_left_over_the_reserve_steps_in() {
+        let hashers = Hashers::new(0);
+        assert_eq!(hashers.run(unproven("right")).await.map(|client| client.user().is_some()), Ok(true));
+        assert_eq!(hashers.run(unproven("wrong")).await.map(drop), Err(Refusal::CredentialsRejected));
+    }
+
+    #[tokio::test]
+    async fn a_check_that_nobody_will_run_ends_as_an_internal_error() {
+        let hashers = Hashers::new(1);
+        hashers.jobs.get_or_init(Arc::default).lock().over = true;
+        assert_eq!(hashers.run(unproven("right")).await.map(drop), Err(Refusal::Internal));
+    }
+}
