@@ -11,7 +11,7 @@ use std::process::Command;
 use la_gateway::config;
 
 /// The highest exposure that `systemd-analyze security` may find, in tenths.
-const MOST_EXPOSURE: &str = "20";
+const MOST_EXPOSURE: &str = "15";
 const SERVICE: &str = "la-gateway.service";
 const SOCKET: &str = "la-gateway.socket";
 

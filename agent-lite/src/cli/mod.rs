@@ -8,6 +8,7 @@ mod import_dcr;
 mod import_omsagent;
 mod inherited;
 mod log;
+mod manual;
 mod onboard;
 #[cfg(windows)]
 mod protect;
@@ -102,6 +103,17 @@ enum Command {
         #[command(subcommand)]
         what: Option<inherited::What>,
     },
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: common::manual::Shell,
+    },
+    /// Print the manual page, or write one for each command
+    Man {
+        /// The folder they are written to
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Seal a `key_file`, `secret_file` or `key` for this machine (DPAPI)
     #[cfg(windows)]
     Protect {
@@ -141,6 +153,8 @@ pub(crate) fn main() -> ExitCode {
             with_config(&file, |config, _| inherited::inherited(&config, what.as_ref()))
         }
         Command::ImportDcr { file } => exit_code(import_dcr::import_dcr(&file)),
+        Command::Completions { shell } => exit_code(manual::completions(shell)),
+        Command::Man { out } => exit_code(manual::man(out.as_deref())),
         Command::Drain { within } => with_config(&file, |config, _| drain::drain(&config, within)),
         #[cfg(windows)]
         Command::Protect { file } => exit_code(protect::protect(&file)),

@@ -84,7 +84,7 @@ enum Command {
     /// Print the completions of a shell
     Completions {
         /// The shell
-        shell: manual::For,
+        shell: common::manual::Shell,
     },
     /// Print the manual page, or write one for each command
     Man {

@@ -2,7 +2,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::statvfs;
@@ -49,8 +48,7 @@ impl Logical {
         let seconds = self.before.seconds(now);
         let (mut sum, mut failure) = (Sum::default(), None);
         for mount in &local {
-            let device = disk_of(mount);
-            let work = match known.iter().find(|(known, _, _)| *known == device) {
+            let work = match disk_of(mount, &known, &tables.roots.sys) {
                 Some((_, name, done)) => done.work(self.before.exchange(name, *done).as_ref(), seconds),
                 None => Reading::Absent,
             };
@@ -112,14 +110,21 @@ pub(super) fn sample_physical(
     before.end(now);
 }
 
-/// Returns the number under which `/proc/diskstats` has the device: btrfs has a number of its own, its device
-/// file has that of a disk.
-fn disk_of(mount: &Mount) -> Device {
+/// Returns the line of `/proc/diskstats` of the device below the file system. btrfs has a number of its own, so its device is
+/// found by name; not in `/dev`, where a service in order has no disks.
+fn disk_of<'a>(
+    mount: &Mount,
+    known: &'a [(Device, &'a str, Done)],
+    sys: &Path,
+) -> Option<&'a (Device, &'a str, Done)> {
     if mount.device.0 != 0 {
-        return mount.device;
+        return known.iter().find(|(device, _, _)| *device == mount.device);
     }
-    let file = fs::metadata(Path::new("/dev").join(&mount.source));
-    file.map_or(mount.device, |file| (rustix::fs::major(file.rdev()), rustix::fs::minor(file.rdev())))
+    known.iter().find(|(_, name, _)| match mount.source.strip_prefix("mapper/") {
+        None => *name == mount.source,
+        Some(mapped) => fs::read_to_string(sys.join("block").join(name).join("dm/name"))
+            .is_ok_and(|called| called.trim_end() == mapped),
+    })
 }
 
 fn room(point: &Path) -> io::Result<Room> {

@@ -177,3 +177,24 @@ async fn the_file_system_below_the_root_is_measured_with_its_disk() {
     // One that cannot be asked: its five values of room, and all of the sum.
     assert_eq!((value(&rows, "_Total", "% Free Space"), lost), (None, 5 + 11));
 }
+
+#[tokio::test]
+async fn a_file_system_with_a_number_of_its_own_is_measured_with_the_disk_that_it_names() {
+    for source in ["/dev/zz9", "/dev/mapper/vg-data"] {
+        let machine = Machine::new();
+        machine.write("proc/self/mountinfo", &format!("27 1 0:31 / / rw - btrfs {source} rw\n"));
+        machine.write("sys/block/dm-7/dm/name", "vg-data\n");
+        let disks = |reads: u32| {
+            let own = if source == "/dev/zz9" { [reads, 10] } else { [10, reads] };
+            let [plain, mapped] = own;
+            format!("8 9 zz9 {plain} 0 80 0 0 0 0 0 0 0 0\n253 7 dm-7 {mapped} 0 80 0 0 0 0 0 0 0 0\n")
+        };
+        machine.write("proc/diskstats", &disks(10));
+        let mut sampler = sampler(&[Object::LogicalDisk], machine.roots());
+        let begun = Instant::now();
+        sampler.begin(begun).await;
+        machine.write("proc/diskstats", &disks(30));
+        let (rows, _) = sample(&mut sampler, begun, 10).await;
+        assert_eq!(value(&rows, "/", "Disk Reads/sec"), Some(2.0), "{source}");
+    }
+}
