@@ -20,14 +20,14 @@ pub enum Shell {
 
 /// Returns the completions of a shell.
 #[must_use]
-pub fn completions(whole: &Command, shell: Shell) -> Vec<u8> {
+pub fn completions(shown: &Command, shell: Shell) -> Vec<u8> {
     let shell = match shell {
         Shell::Bash => clap_complete::Shell::Bash,
         Shell::Zsh => clap_complete::Shell::Zsh,
         Shell::Fish => clap_complete::Shell::Fish,
     };
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut shown(whole), whole.get_name(), &mut script);
+    clap_complete::generate(shell, &mut shown.clone(), shown.get_name(), &mut script);
     script
 }
 
@@ -35,9 +35,9 @@ pub fn completions(whole: &Command, shell: Shell) -> Vec<u8> {
 ///
 /// # Errors
 /// Never seen: it is written to memory.
-pub fn page(whole: &Command) -> io::Result<Vec<u8>> {
+pub fn page(shown: &Command) -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(built(whole)).render(&mut page)?;
+    clap_mangen::Man::new(built(shown)).render(&mut page)?;
     Ok(page)
 }
 
@@ -45,24 +45,25 @@ pub fn page(whole: &Command) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// With the folder or the file that cannot be written.
-pub fn write_pages(whole: &Command, folder: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
+pub fn write_pages(shown: &Command, folder: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error)> {
     fs::create_dir_all(folder).map_err(|error| (folder.to_owned(), error))?;
-    let command = built(whole);
+    let command = built(shown);
     below(&command, command.get_name(), folder)
 }
 
-/// Returns the command without what is hidden.
-fn shown(whole: &Command) -> Command {
+/// Returns a program's command without what is hidden; the functions here are about such a one.
+#[must_use]
+pub fn shown(name: &'static str, version: &'static str, whole: &Command) -> Command {
     let below: Vec<Command> = whole.get_subcommands().filter(|below| !below.is_hide_set()).cloned().collect();
-    Command::new(whole.get_name().to_owned())
-        .version(whole.get_version().unwrap_or_default().to_owned())
+    Command::new(name)
+        .version(version)
         .about(whole.get_about().cloned().unwrap_or_default())
         .args(whole.get_arguments().cloned())
         .subcommands(below)
 }
 
-fn built(whole: &Command) -> Command {
-    let mut command = shown(whole).disable_help_subcommand(true);
+fn built(shown: &Command) -> Command {
+    let mut command = shown.clone().disable_help_subcommand(true);
     command.build();
     command
 }

@@ -36,5 +36,5 @@ pub(super) fn man(folder: Option<&Path>) -> anyhow::Result<ExitCode> {
 }
 
 fn command() -> clap::Command {
-    Arguments::command()
+    manual::shown(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), &Arguments::command())
 }
