@@ -64,6 +64,7 @@ impl Faults {
     }
 
     /// Stands for the sync itself, which would only make tests slow.
+    #[cfg_attr(windows, expect(unused_variables, reason = "the double of the disk is of the unix build"))]
     pub(in crate::spool) fn sync(&self, file: &File) -> io::Result<()> {
         self.count_sync()?;
         #[cfg(unix)]
@@ -72,6 +73,7 @@ impl Faults {
     }
 
     /// As [`Self::sync`], of a folder.
+    #[cfg_attr(windows, expect(unused_variables, reason = "the double of the disk is of the unix build"))]
     pub(in crate::spool) fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         self.count_sync()?;
         #[cfg(unix)]
