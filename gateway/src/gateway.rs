@@ -4,10 +4,12 @@ mod accepting;
 mod build;
 mod canaries;
 mod identities;
+#[cfg_attr(windows, path = "gateway/no_launcher.rs")]
 pub mod launcher;
 mod places;
 pub mod reload;
 mod running;
+#[cfg_attr(windows, path = "gateway/windows_service.rs")]
 mod service;
 
 use std::io;
@@ -65,6 +67,7 @@ use crate::policy::limits;
 use crate::policy::limits::Limits;
 use crate::policy::passwords::Verified;
 use crate::policy::via::Via;
+use crate::system;
 use crate::tunnel::carry::Carrier;
 use crate::tunnel::pipes::Budget;
 use crate::tunnel::pipes::KernelLimits;
@@ -80,6 +83,7 @@ pub struct Gateway {
     stations: Arc<Stations>,
     listeners: Vec<Arc<Bound>>,
     admin: Option<(Arc<TcpListener>, Arc<Admin>)>,
+    #[cfg_attr(windows, expect(dead_code, reason = "what a hand-over asks"))]
     admin_asked: Option<SocketAddr>,
     places: Arc<Places>,
     reloader: Arc<Reloader>,
@@ -89,6 +93,7 @@ struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     /// As configured: the port may be 0.
+    #[cfg_attr(windows, expect(dead_code, reason = "what a hand-over asks"))]
     asked: SocketAddr,
     speaks: Arc<ArcSwap<Speaks>>,
 }
@@ -244,7 +249,7 @@ impl Gateway {
 /// Returns the number of connections and the limits of a configuration, lowered to what the system's
 /// open files limit allows.
 fn connections(config: &Config) -> (u32, limits::Settings) {
-    let limit = descriptors::raise();
+    let limit = system::raise_open_files();
     let (all, of_one_address) = descriptors::places(limit);
     let mut limits = config.limits.clone();
     limits.connections_per_address = limits.connections_per_address.min(of_one_address);
@@ -264,7 +269,7 @@ fn bounds(config: &Config, connections: u32) -> Bounds {
 /// Says that there are fewer places for connections than the configuration wants.
 fn say_fewer(config: &Config, connections: u32) {
     if connections < config.connections {
-        let limit = descriptors::raise();
+        let limit = system::raise_open_files();
         warn!(
             event_id = events::INFORMATION.0,
             "{connections} connections instead of {}: the open files limit is {limit}; raise it (ulimit -n, LimitNOFILE)",

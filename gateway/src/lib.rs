@@ -25,4 +25,7 @@ pub mod policy;
 pub mod refusal;
 pub mod sandbox;
 pub mod stream;
+#[cfg_attr(unix, path = "system/unix.rs")]
+#[cfg_attr(windows, path = "system/windows.rs")]
+pub mod system;
 pub mod tunnel;

@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 8] = [
     &["listen", "dial", "tunnel", "answer", "sandbox"],
     &["config", "observe", "stream"],
     &["policy", "parse"],
-    &["refusal", "ending", "events", "crypto"],
+    &["refusal", "ending", "events", "crypto", "system"],
 ];
 
 /// The imports within a floor: from, to, and why. Each is of one direction, and needed.

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use la_gateway::config;
+use la_gateway::system;
 
 /// The highest exposure that `systemd-analyze security` may find, in tenths.
 const MOST_EXPOSURE: &str = "15";
@@ -51,7 +52,7 @@ fn the_service_outlives_the_default_drain_and_has_the_control_sockets_folder() {
         text.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")?.strip_suffix("min")).unwrap();
     assert!(minutes.parse::<u64>().unwrap() * 60 > (tunnel.drain + tunnel.lame_duck).as_secs());
     let folder = text.lines().find_map(|line| line.strip_prefix("RuntimeDirectory=")).unwrap();
-    assert!(config::USUAL_CONTROL_SOCKET.starts_with(&format!("/run/{folder}/")));
+    assert!(system::usual_control_socket().starts_with(format!("/run/{folder}")));
 }
 
 fn read(name: &str) -> String {

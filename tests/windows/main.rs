@@ -1,5 +1,5 @@
-//! Journeys of the agent's program for Windows under Wine, through the gateway into the fake Azure. `.ci/windows` builds
-//! the program, makes the Wine prefix and runs them; elsewhere they are ignored.
+//! Journeys of the programs for Windows under Wine: the agent's through the gateway into the fake Azure, and the gateway's
+//! with clients and an origin of Linux. `.ci/windows` builds the programs, makes the Wine prefix and runs them; elsewhere they are ignored.
 //!
 //! What Wine cannot show stands in `deploy/windows/README.md`.
 
@@ -12,7 +12,9 @@ mod control;
 mod counters;
 mod event_log;
 mod files;
+mod gateway;
 mod installer;
+mod machine;
 mod service;
 #[path = "../e2e/stage.rs"]
 #[allow(dead_code, reason = "the journeys on Linux use the rest")]

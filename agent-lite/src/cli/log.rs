@@ -1,9 +1,6 @@
 //! Where the agent's own log goes: one line an event, as text or JSON, to standard error, or where there is none to a
 //! file.
 
-#[cfg(any(windows, test))]
-mod rolling;
-
 use std::io::IsTerminal;
 #[cfg(windows)]
 use std::path::Path;
@@ -13,10 +10,18 @@ use std::sync::Mutex;
 use agent_lite::config::settings::LogFormat;
 use agent_lite::config::settings::LogLevel;
 use agent_lite::config::settings::LogSettings;
+#[cfg(windows)]
+use common::rolling_file::Kept;
+#[cfg(windows)]
+use common::rolling_file::RollingFile;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+/// How much of the log in a file is kept.
+#[cfg(windows)]
+const KEPT: Kept = Kept { largest: 10 * 1024 * 1024, old: 1 };
 
 /// Sends all events of this process to standard error. Called once, first thing.
 pub(super) fn start(settings: LogSettings) {
@@ -26,7 +31,7 @@ pub(super) fn start(settings: LogSettings) {
 /// Sends all events of this process to a file, which is begun anew when it is large.
 #[cfg(windows)]
 pub(super) fn start_in(file: &Path, settings: LogSettings) -> std::io::Result<()> {
-    let file = rolling::RollingFile::open(file)?;
+    let file = RollingFile::open(file, KEPT)?;
     start_with(settings, Mutex::new(file), false);
     Ok(())
 }

@@ -50,6 +50,9 @@ use crate::wide::wide;
 /// Everything to LocalSystem, the administrators and the owner (S-1-3-4), for what lies below, too; nothing to others,
 /// and nothing inherited.
 const OWNER_ONLY: &str = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;S-1-3-4)";
+/// What Explorer calls "Read & execute" and "Modify", as bits.
+const READ_AND_EXECUTE: &str = "0x1200a9";
+const MODIFY: &str = "0x1301bf";
 /// LocalService and NetworkService: accounts of services, that nobody can log in with.
 const OF_SERVICES: [&str; 2] = ["S-1-5-19", "S-1-5-20"];
 /// What an account begins with that Windows makes for one service.
@@ -104,10 +107,31 @@ impl Drop for Descriptor {
     }
 }
 
-/// Makes one folder that only LocalSystem, the administrators and its owner may look into.
-pub fn create_folder(path: &Path) -> io::Result<()> {
+/// Who may look into a folder beside LocalSystem, the administrators and its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// Nobody.
+    None,
+    /// The account with this SID may read what is there.
+    Read(&'static str),
+    /// The account with this SID may write, too.
+    Write(&'static str),
+}
+
+impl Others {
+    fn entry(self) -> String {
+        match self {
+            Self::None => String::new(),
+            Self::Read(sid) => format!("(A;OICI;{READ_AND_EXECUTE};;;{sid})"),
+            Self::Write(sid) => format!("(A;OICI;{MODIFY};;;{sid})"),
+        }
+    }
+}
+
+/// Makes one folder that only LocalSystem, the administrators, its owner and these others may look into.
+pub fn create_folder(path: &Path, others: Others) -> io::Result<()> {
     let path = wide(path)?;
-    let descriptor = Descriptor::owner_only()?;
+    let descriptor = Descriptor::of_text(&format!("{OWNER_ONLY}{}", others.entry()))?;
     let attributes = descriptor.attributes();
     // SAFETY: the path ends in 0; attributes and descriptor live until the call returns.
     checked(unsafe { CreateDirectoryW(path.as_ptr(), &attributes) })
@@ -260,8 +284,8 @@ mod tests {
     #[test]
     fn a_folder_is_made_once_and_belongs_to_a_trusted_user() {
         let folder = std::env::temp_dir().join(format!("agent-lite-{}", std::process::id()));
-        create_folder(&folder).unwrap();
-        assert_eq!(create_folder(&folder).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        create_folder(&folder, Others::None).unwrap();
+        assert_eq!(create_folder(&folder, Others::None).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         // FILE_FLAG_BACKUP_SEMANTICS: without it no folder is opened.
         let open = File::options().read(true).custom_flags(0x0200_0000).open(&folder).unwrap();
         let owner = owner(&open).unwrap();

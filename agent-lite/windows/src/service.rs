@@ -1,4 +1,8 @@
-//! Where the service manager calls into the program.
+//! A service of Windows: where the service manager calls into the program, what it asks and is told, and how an operator
+//! installs, starts, stops and removes it.
+
+mod attend;
+mod manage;
 
 use std::ffi::OsString;
 use std::io;
@@ -11,6 +15,14 @@ use windows_sys::Win32::System::Services::ControlService;
 use windows_sys::Win32::System::Services::SERVICE_CONTROL_PARAMCHANGE;
 use windows_sys::Win32::System::Services::SERVICE_STATUS;
 
+pub use self::attend::Asked;
+pub use self::attend::State;
+pub use self::attend::attend;
+pub use self::attend::go_on_stopping;
+pub use self::attend::report;
+pub use self::manage::Definition;
+pub use self::manage::ServiceError;
+pub use self::manage::arguments;
 use crate::wide::checked;
 
 static MAIN: OnceLock<fn()> = OnceLock::new();
@@ -25,7 +37,7 @@ pub fn run(name: &str, main: fn()) -> windows_service::Result<()> {
 }
 
 /// Tells a running service, opened with the right to pause it, that its configuration has changed.
-pub fn reload(service: &Service) -> io::Result<()> {
+pub(crate) fn reload(service: &Service) -> io::Result<()> {
     let mut status = SERVICE_STATUS::default();
     // SAFETY: the handle is open as long as `service` lives, and `status` is a place for the structure.
     checked(unsafe { ControlService(service.raw_handle(), SERVICE_CONTROL_PARAMCHANGE, &mut status) })

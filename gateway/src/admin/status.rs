@@ -7,7 +7,6 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::config::USUAL_PLACE;
 use crate::connect::Stations;
 use crate::observe::examples::Example;
 use crate::observe::examples::quoted;
@@ -171,6 +170,6 @@ fn example(examples: &BTreeMap<&'static str, Example>, reason: &str, option: &st
 
 /// Returns what names the configuration to a command, where it is not in its usual place.
 fn configuration_option(stations: &Stations) -> String {
-    let file = stations.situation.reload().file.filter(|file| *file != std::path::Path::new(USUAL_PLACE));
+    let file = stations.situation.reload().file.filter(|file| *file != crate::system::usual_place());
     file.map(|file| format!(" --config {}", quoted(&file.display().to_string()))).unwrap_or_default()
 }

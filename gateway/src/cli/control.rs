@@ -4,14 +4,16 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+#[cfg(unix)]
 use anyhow::Context;
 use anyhow::anyhow;
 use la_gateway::config::ControlSocket;
-use la_gateway::config::USUAL_PLACE;
 use la_gateway::control::client::ClientError;
 use la_gateway::control::client::ask;
 use la_gateway::control::wire::Word;
+#[cfg(unix)]
 use la_gateway::gateway::launcher::Successor;
+use la_gateway::system;
 use serde_json::Value;
 
 use super::EX_CONFIG;
@@ -48,6 +50,7 @@ pub(super) struct Reload {
 }
 
 /// Arguments of `launcher`.
+#[cfg(unix)]
 #[derive(clap::Args)]
 pub(super) struct Launcher {
     program: PathBuf,
@@ -63,8 +66,12 @@ impl Place {
         let found = ControlSocket::find(config).map_err(|problem| anyhow!("{problem}"))?;
         ask(&control_socket(&found)?, word).map_err(|error| match (&error, found) {
             (ClientError::Nobody { .. }, ControlSocket::Usual) => {
-                let file = config.unwrap_or(Path::new(USUAL_PLACE)).display();
-                anyhow!("{error}; {file} names no [control] socket: say where with --socket, or send SIGHUP")
+                let usual = system::usual_place();
+                let file = config.unwrap_or(&usual).display();
+                anyhow!(
+                    "{error}; {file} names no [control] socket: say where with --socket, or {}",
+                    system::RELOAD_BY_HAND
+                )
             }
             _ => error.into(),
         })
@@ -109,6 +116,7 @@ pub(super) fn drain(config: Option<&Path>, place: &Place) -> anyhow::Result<Exit
 }
 
 /// Is the launcher of a gateway.
+#[cfg(unix)]
 pub(super) fn launcher(what: Launcher) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;

@@ -14,6 +14,8 @@ mod manual;
 mod pair;
 mod replace;
 mod run;
+#[cfg(windows)]
+mod service;
 mod status;
 mod suggest;
 mod users;
@@ -28,6 +30,7 @@ use clap::Subcommand;
 use la_gateway::config;
 use la_gateway::config::Config;
 use la_gateway::gateway::reload::Baseline;
+use la_gateway::system;
 
 /// Exit code for a wrong configuration (EX_CONFIG of sysexits.h).
 const EX_CONFIG: u8 = 78;
@@ -37,8 +40,7 @@ const EX_CONFIG: u8 = 78;
 #[derive(Parser)]
 #[command(name = "la-gateway", version)]
 struct Arguments {
-    /// Configuration file [default: /etc/la-gateway/gateway.toml if it exists, else built in: this machine only]
-    #[arg(long, short, global = true, value_name = "FILE")]
+    #[arg(long, short, global = true, value_name = "FILE", help = about_configuration())]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -55,6 +57,7 @@ enum Command {
     /// Let the running gateway take no new work, and end when its tunnels have
     Drain(control::Place),
     /// Start successors of a gateway (for its own use)
+    #[cfg(unix)]
     #[command(hide = true)]
     Launcher(control::Launcher),
     /// Read the configuration and every file it names; report every problem
@@ -94,6 +97,20 @@ enum Command {
     },
     /// List every event id, refusal and ending, and what to do about each
     Events(events::Arguments),
+    /// Install, remove, start or stop the service of Windows
+    #[cfg(windows)]
+    Service {
+        #[command(subcommand)]
+        what: service::What,
+    },
+}
+
+fn about_configuration() -> String {
+    let usual = system::usual_place();
+    format!(
+        "Configuration file [default: {} if it exists, else built in: this machine only]",
+        usual.display()
+    )
 }
 
 /// Reads the arguments and runs the command.
@@ -108,6 +125,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Status(what) => exit_code(control::status(arguments.config.as_deref(), &what)),
         Command::Reload(at) => exit_code(control::reload(arguments.config.as_deref(), &at)),
         Command::Drain(at) => exit_code(control::drain(arguments.config.as_deref(), &at)),
+        #[cfg(unix)]
         Command::Launcher(what) => exit_code(control::launcher(what)),
         Command::Check => with_config(arguments.config, "done", check::check),
         Command::Explain(what) => {
@@ -130,6 +148,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Completions { shell } => exit_code(manual::completions(shell)),
         Command::Man { out } => exit_code(manual::man(out.as_deref())),
         Command::Events(what) => exit_code(events::events(&what)),
+        #[cfg(windows)]
+        Command::Service { what } => exit_code(service::service(arguments.config, what)),
     }
 }
 

@@ -1,7 +1,6 @@
 //! `la-gateway pair`: one user, and one small file with all that `agent-lite onboard --pairing` needs.
 
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +16,7 @@ use common::secret::Secret;
 use la_gateway::config::Config;
 use la_gateway::config::Listener;
 use la_gateway::config::users::check_name;
+use la_gateway::system;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -181,7 +181,7 @@ fn text(name: &str, proxy: &str, ca: Option<&str>) -> String {
 }
 
 fn write(file: &Path, text: &str) -> anyhow::Result<()> {
-    let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    let made = system::create_private(file);
     let out = made.with_context(|| format!("cannot make {}; it must not be there yet", file.display()))?;
     fill(out, file, text)
 }

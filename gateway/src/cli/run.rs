@@ -1,6 +1,9 @@
 //! `la-gateway run`.
 
-use std::convert::Infallible;
+#[cfg_attr(unix, path = "run/unix.rs")]
+#[cfg_attr(windows, path = "run/windows.rs")]
+pub(super) mod told;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,9 +12,7 @@ use anyhow::Context;
 use anyhow::bail;
 use la_gateway::config::Config;
 use la_gateway::config::ControlSocket;
-use la_gateway::config::USUAL_CONTROL_SOCKET;
 use la_gateway::control::MOST_ORDERS;
-use la_gateway::control::Order;
 use la_gateway::control::socket;
 use la_gateway::control::socket::Placed;
 use la_gateway::control::successor::Predecessor;
@@ -23,19 +24,19 @@ use la_gateway::gateway::launcher::Launcher;
 use la_gateway::gateway::reload::Baseline;
 use la_gateway::listen::inherited::Inherited;
 use la_gateway::observe::log;
+use la_gateway::observe::log::Output;
 use la_gateway::sandbox;
 use la_gateway::sandbox::Openings;
 use la_gateway::sandbox::RulesetError;
 use la_gateway::sandbox::Sandbox;
+use la_gateway::system;
 use la_gateway::tunnel::pipes::KernelLimits;
-use tokio::signal::unix::Signal;
-use tokio::signal::unix::SignalKind;
-use tokio::signal::unix::signal;
 use tokio::sync::mpsc;
 use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use self::told::Signals;
 use super::EX_CONFIG;
 
 /// Arguments of `run`.
@@ -48,7 +49,7 @@ pub(super) struct Arguments {
 }
 
 /// What must be there before the sandbox closes: it forbids all of it.
-struct Prepared {
+pub(super) struct Prepared {
     inherited: Inherited,
     predecessor: Option<Predecessor>,
     control: Option<Placed>,
@@ -58,7 +59,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(config: &Config, what: &Arguments) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &Config, what: &Arguments) -> anyhow::Result<Self> {
         let mut inherited = Inherited::of_systemd()?;
         let from = what.take_over.as_ref().map(|named| match named {
             Some(named) => Ok(named.clone()),
@@ -74,8 +75,8 @@ impl Prepared {
             .map(|why| format!("no control socket, so no `status`, `reload`, `drain` and SIGUSR2: {why}"))
             .into_iter()
             .collect();
-        let launcher = control.as_ref().map(|(_, path)| Launcher::start(config.file.as_deref(), path));
-        let launcher = launcher.transpose().unwrap_or_else(|error| {
+        let launcher = control.as_ref().map(|(_, path)| told::launcher(config.file.as_deref(), path));
+        let launcher = launcher.transpose().map(Option::flatten).unwrap_or_else(|error| {
             notes.push(format!("no launcher, so no SIGUSR2: {error}"));
             None
         });
@@ -87,7 +88,7 @@ impl Prepared {
 pub(super) fn control_socket(configured: &ControlSocket) -> anyhow::Result<PathBuf> {
     match configured {
         ControlSocket::At(path) => Ok(path.clone()),
-        ControlSocket::Usual => Ok(PathBuf::from(USUAL_CONTROL_SOCKET)),
+        ControlSocket::Usual => Ok(system::usual_control_socket()),
         ControlSocket::Off => bail!("`[control] socket` is \"off\"; name a place there, or the socket here"),
     }
 }
@@ -97,6 +98,23 @@ pub(super) fn run(config: Config, before: Baseline, what: &Arguments) -> anyhow:
     let prepared = Prepared::new(&config, what)?;
     // The journal's socket is opened before the sandbox closes, its writer's thread is started inside.
     let output = log::open(&config.log);
+    Ok(match serve(config, before, prepared, output, Signals::new)? {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("la-gateway: {error}");
+            if is_of_the_configuration(&error) { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
+        }
+    })
+}
+
+/// Runs it with these signals, which are made within the runtime, and this place for records.
+pub(super) fn serve(
+    config: Config,
+    before: Baseline,
+    prepared: Prepared,
+    output: Output,
+    signals: impl FnOnce() -> io::Result<Signals>,
+) -> anyhow::Result<Result<(), StartError>> {
     let openings = Openings::of(&config);
     let pipes = KernelLimits::read();
     let sandbox = config.sandbox.then(|| sandbox::close(&openings));
@@ -108,10 +126,14 @@ pub(super) fn run(config: Config, before: Baseline, what: &Arguments) -> anyhow:
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         // Before anything says that the gateway is there: who is told may end it at once.
-        let signals = Signals::new().context("cannot receive signals")?;
-        let gateway = match Gateway::bind(&config, before, prepared.inherited, Some(writer.dropped()), pipes) {
+        let signals = signals().context("cannot receive signals")?;
+        let gateway = match Gateway::bind(&config, before, prepared.inherited, Some(writer.dropped()), pipes)
+        {
             Ok(gateway) => gateway,
-            Err(error) => return Ok(not_started(&error)),
+            Err(error) => {
+                error!(event_id = events::CONFIGURATION.0, "not started: {error}");
+                return Ok(Err(error));
+            }
         };
         if let Some(sandbox) = in_force {
             gateway.reloader().is_confined(openings, sandbox);
@@ -124,42 +146,10 @@ pub(super) fn run(config: Config, before: Baseline, what: &Arguments) -> anyhow:
             orders: (orders.clone(), inbox),
         };
         tokio::select! {
-            ended = gateway.run(attendants) => ended.map(|_| ExitCode::SUCCESS).context("nothing is taken over"),
+            ended = gateway.run(attendants) => ended.map(|_| Ok(())).context("nothing is taken over"),
             never = signals.become_orders(orders) => match never {},
         }
     })
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    upgrade: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            upgrade: signal(SignalKind::user_defined2())?,
-        })
-    }
-
-    async fn become_orders(mut self, orders: mpsc::Sender<Order>) -> Infallible {
-        loop {
-            let order = tokio::select! {
-                _ = self.terminate.recv() => Order::Terminate,
-                _ = self.interrupt.recv() => Order::Terminate,
-                _ = self.hang_up.recv() => Order::Reload("SIGHUP", None),
-                _ = self.upgrade.recv() => Order::Upgrade,
-            };
-            if orders.send(order).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    }
 }
 
 fn say(sandbox: Option<Result<Sandbox, RulesetError>>) {
@@ -171,21 +161,19 @@ fn say(sandbox: Option<Result<Sandbox, RulesetError>>) {
         Some(Ok(Sandbox::Partial)) => {
             warn!(event_id = id, "sandbox: in part; this kernel cannot limit TCP (Linux 6.7 can)");
         }
-        Some(Ok(Sandbox::Absent)) => warn!(event_id = id, "sandbox: none; this kernel has no Landlock"),
+        Some(Ok(Sandbox::Absent)) => warn!(event_id = id, "sandbox: none; {}", told::NO_SANDBOX),
         Some(Err(error)) => warn!(event_id = id, "sandbox: none; {error}"),
         None => info!(event_id = id, "sandbox: off in the configuration"),
     }
 }
 
-fn not_started(error: &StartError) -> ExitCode {
-    error!(event_id = events::CONFIGURATION.0, "not started: {error}");
-    eprintln!("la-gateway: {error}");
+pub(super) fn is_of_the_configuration(error: &StartError) -> bool {
     match error {
-        StartError::Tls(_) | StartError::Relay(_) | StartError::Resolver(_) => ExitCode::from(EX_CONFIG),
+        StartError::Tls(_) | StartError::Relay(_) | StartError::Resolver(_) => true,
         StartError::Listen { .. }
         | StartError::Inherited(_)
         | StartError::Interfaces(_)
         | StartError::Random(_)
-        | StartError::Metrics(_) => ExitCode::FAILURE,
+        | StartError::Metrics(_) => false,
     }
 }

@@ -12,11 +12,11 @@ use anyhow::anyhow;
 use anyhow::bail;
 use common::secret::Secret;
 use la_gateway::config::Source;
-use la_gateway::config::USUAL_PLACE;
 use la_gateway::config::read_file;
 use la_gateway::config::users::check_name;
 use la_gateway::config::users::read;
 use la_gateway::policy::passwords::StoredHash;
+use la_gateway::system;
 use toml_edit::DocumentMut;
 use toml_edit::Item;
 
@@ -83,7 +83,8 @@ impl Which {
         if let Some(file) = &self.file {
             return Ok(file.clone());
         }
-        let config = config.unwrap_or(Path::new(USUAL_PLACE));
+        let usual = system::usual_place();
+        let config = config.unwrap_or(&usual);
         let text = read_text(config).context("name the users file with --file")?;
         let document: DocumentMut = text.parse().map_err(|error| anyhow!("{}: {error}", config.display()))?;
         let roles = document.get("role").and_then(Item::as_table_like);

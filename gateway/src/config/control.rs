@@ -6,18 +6,15 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::Problem;
-use super::USUAL_PLACE;
 use super::read_file;
-
-/// Where the control socket is when none is named.
-pub const USUAL_CONTROL_SOCKET: &str = "/run/la-gateway/control.sock";
+use crate::system;
 
 /// Where the control socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControlSocket {
     /// Nowhere.
     Off,
-    /// In the service's own folder, where there is one: [`USUAL_CONTROL_SOCKET`].
+    /// In its usual place: [`system::usual_control_socket`].
     Usual,
     /// Here.
     At(PathBuf),
@@ -49,8 +46,10 @@ impl ControlSocket {
     /// Reads where a running gateway is from its configuration, which may be wrong in everything else: that is
     /// when it is asked.
     pub fn find(named: Option<&Path>) -> Result<Self, Problem> {
-        let usual = Path::new(USUAL_PLACE);
-        let Some(file) = named.or_else(|| usual.exists().then_some(usual)) else { return Ok(Self::Usual) };
+        let usual = system::usual_place();
+        let Some(file) = named.or_else(|| usual.exists().then_some(usual.as_path())) else {
+            return Ok(Self::Usual);
+        };
         let text = read_file(file)?;
         let problem = |error: toml::de::Error| Problem {
             file: file.to_owned(),

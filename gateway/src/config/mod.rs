@@ -31,7 +31,6 @@ use serde::Deserialize;
 pub use self::admin::Admin;
 pub use self::admin::Open;
 pub use self::control::ControlSocket;
-pub use self::control::USUAL_CONTROL_SOCKET;
 pub use self::listeners::ClientCertificatePolicy;
 pub use self::listeners::Listener;
 pub use self::listeners::ProxyProtocol;
@@ -50,9 +49,8 @@ use crate::policy::limits;
 use crate::policy::names::DnsSettings;
 use crate::policy::relays::RelaySettings;
 use crate::policy::surge;
+use crate::system;
 
-/// Where the configuration is looked for when none is named.
-pub const USUAL_PLACE: &str = "/etc/la-gateway/gateway.toml";
 const BUILT_IN: &str = include_str!("default.toml");
 
 /// A configuration that can be run.
@@ -150,9 +148,9 @@ pub enum ServerNamePolicy {
 
 /// Loads a configuration: the named file, else the one in its usual place, else the built-in default.
 pub fn load(named: Option<&Path>) -> Result<Config, Problems> {
-    let usual = Path::new(USUAL_PLACE);
+    let usual = system::usual_place();
     // A place that cannot be looked at counts as taken: reading it says why.
-    let found = || usual.try_exists().unwrap_or(true).then_some(usual);
+    let found = || usual.try_exists().unwrap_or(true).then_some(usual.as_path());
     match named.or_else(found) {
         None => read(Source { file: Path::new("built-in default"), text: BUILT_IN }, None),
         Some(file) => {

@@ -14,25 +14,16 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use rustix::process::setpriority_process;
-use rustix::thread::gettid;
-use thread_priority::NormalThreadSchedulePolicy;
-use thread_priority::ThreadPriority;
-use thread_priority::ThreadSchedulePolicy;
-use thread_priority::set_thread_priority_and_policy;
-use thread_priority::thread_native_id;
 use tokio::sync::oneshot;
 
 use crate::policy::accounts::Client;
 use crate::policy::accounts::PasswordCheck;
 use crate::policy::passwords::HashMemory;
 use crate::refusal::Refusal;
+use crate::system;
 
 /// How long a check waits for processor time that is left over.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How nice the thread is that steps in then: a tenth of a processor that others want (`setpriority(2)`).
-const NICENESS: i32 = 10;
-
 /// A check, and who waits for its verdict.
 struct Job {
     check: PasswordCheck,
@@ -127,22 +118,11 @@ fn start(count: usize) -> Arc<Jobs> {
             })
             .is_ok()
     };
-    let idle = (0..count).filter(|_| begin("hasher", Duration::ZERO, run_when_idle)).count();
-    if !begin("hasher-reserve", PATIENCE, run_nicely) && idle == 0 {
+    let idle = (0..count).filter(|_| begin("hasher", Duration::ZERO, system::run_when_idle)).count();
+    if !begin("hasher-reserve", PATIENCE, system::run_nicely) && idle == 0 {
         jobs.lock().over = true;
     }
     jobs
-}
-
-/// Only where nobody else wants the processor, and away at once when somebody does (sched(7), SCHED_IDLE). Where it is not
-/// allowed, hashing is only less polite.
-fn run_when_idle() {
-    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
-    let _ = set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle);
-}
-
-fn run_nicely() {
-    let _ = setpriority_process(Some(gettid()), NICENESS);
 }
 
 fn work(jobs: &Jobs, age: Duration) {

@@ -5,20 +5,18 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::net::sockopt::socket_peercred;
-use rustix::process::geteuid;
 use serde_json::Value;
 
+use super::socket;
 use super::wire;
 use super::wire::LONGEST_ANSWER;
 use super::wire::Word;
 
 /// Longest wait for an answer: a reload reads files and hashes.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Why a gateway did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -32,18 +30,20 @@ pub enum ClientError {
         error: io::Error,
     },
     /// The socket is not for the caller.
-    #[error("{path}: only root and the gateway's own user are answered; use sudo")]
+    #[error("{path}: {}", socket::FOR_WHOM)]
     Forbidden {
         /// The socket.
         path: String,
     },
     /// Somebody else is there.
-    #[error("{path} is answered by user {uid}, which is neither root nor you; nothing was said to it")]
+    #[error(
+        "{path} is answered by user {user}, which is neither the system's nor you; nothing was said to it"
+    )]
     Stranger {
         /// The socket.
         path: String,
         /// Who.
-        uid: u32,
+        user: String,
     },
     /// It broke off.
     #[error("the gateway broke off: {0}")]
@@ -53,25 +53,9 @@ pub enum ClientError {
     Refused(String),
 }
 
-/// Connects, and looks who is there: a gateway of root's or of the caller's own; root may ask anybody's.
-pub fn connect(path: &Path) -> Result<UnixStream, ClientError> {
-    let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => ClientError::Forbidden { path: path.display().to_string() },
-        _ => ClientError::Nobody { path: path.display().to_string(), error },
-    })?;
-    let uid = socket_peercred(&stream).map_err(io::Error::from)?.uid;
-    let own = geteuid();
-    if !uid.is_root() && uid != own && !own.is_root() {
-        return Err(ClientError::Stranger { path: path.display().to_string(), uid: uid.as_raw() });
-    }
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
-
 /// Asks a running gateway, and returns its answer.
 pub fn ask(path: &Path, word: Word) -> Result<Value, ClientError> {
-    let mut stream = connect(path)?;
+    let mut stream = socket::connect(path)?;
     // One that refuses may have answered and closed already.
     let sent = stream.write_all(word.line().as_bytes());
     let mut line = Vec::new();

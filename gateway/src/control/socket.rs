@@ -19,15 +19,21 @@ use rustix::fs::fchmod;
 use rustix::fs::flock;
 use rustix::fs::open as open_file;
 use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
 use socket2::Domain;
 use socket2::SockAddr;
 use socket2::Socket;
 use socket2::Type;
 
+use super::client::ClientError;
+use super::client::PATIENCE;
 use crate::config::ControlSocket;
-use crate::config::USUAL_CONTROL_SOCKET;
 use crate::listen::inherited::Inherited;
+use crate::system;
 
+/// What a caller is told who may not connect.
+pub(super) const FOR_WHOM: &str = "only root and the gateway's own user are answered; use sudo";
 /// Its owner reads and writes, and nobody else.
 const OWNER_ONLY: u32 = 0o600;
 /// Connections that wait to be accepted.
@@ -65,15 +71,24 @@ pub enum SocketError {
 /// A control socket, and where it is.
 pub type Placed = (UnixListener, PathBuf);
 
+/// A control socket of this runtime.
+pub type Listener = tokio::net::UnixListener;
+
+/// Gives a control socket to this runtime.
+pub fn begin(listener: UnixListener) -> io::Result<Listener> {
+    Listener::from_std(listener)
+}
+
 /// Takes the configured socket from who passed it, or makes it. Where none is named, a gateway does without one
 /// if there is no place for it, and the text says so.
 pub fn open(
     configured: &ControlSocket,
     inherited: &mut Inherited,
 ) -> Result<(Option<Placed>, Option<String>), SocketError> {
+    let usual = system::usual_control_socket();
     let (path, is_usual) = match configured {
         ControlSocket::Off => return Ok((None, None)),
-        ControlSocket::Usual => (Path::new(USUAL_CONTROL_SOCKET), true),
+        ControlSocket::Usual => (usual.as_path(), true),
         ControlSocket::At(path) => (path.as_path(), false),
     };
     let path = std::path::absolute(path)
@@ -139,6 +154,25 @@ fn make(path: &Path) -> io::Result<UnixListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// Connects, and looks who is there: a gateway of root's or of the caller's own; root may ask anybody's.
+pub fn connect(path: &Path) -> Result<UnixStream, ClientError> {
+    let stream = UnixStream::connect(path).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => ClientError::Forbidden { path: path.display().to_string() },
+        _ => ClientError::Nobody { path: path.display().to_string(), error },
+    })?;
+    let uid = socket_peercred(&stream).map_err(io::Error::from)?.uid;
+    let own = geteuid();
+    if !uid.is_root() && uid != own && !own.is_root() {
+        return Err(ClientError::Stranger {
+            path: path.display().to_string(),
+            user: uid.as_raw().to_string(),
+        });
+    }
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 #[cfg(test)]

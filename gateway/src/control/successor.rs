@@ -13,11 +13,11 @@ use rustix::process::geteuid;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::client;
 use super::client::ClientError;
 use super::pass;
 use super::pass::HandedOver;
 use super::pass::Passed;
+use super::socket;
 use super::wire;
 use super::wire::Word;
 use crate::listen::inherited::Giver;
@@ -40,7 +40,7 @@ pub struct Predecessor {
 impl Predecessor {
     /// Asks the gateway behind this control socket for its listening sockets.
     pub fn ask(path: &Path, inherited: &mut Inherited) -> Result<Self, ClientError> {
-        let stream = client::connect(path)?;
+        let stream = socket::connect(path)?;
         let peer = socket_peercred(&stream).map_err(io::Error::from)?;
         if peer.uid != geteuid() {
             let text = format!(

@@ -77,7 +77,7 @@ pub struct Resolver {
 pub enum ResolverError {
     /// No servers are configured, and those of the system are not known.
     #[error("cannot read the system's name servers from resolv.conf: {0}")]
-    System(#[source] NetError),
+    System(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The transport to the name servers cannot be set up.
     #[error("cannot set up the transport to the name servers: {0}")]
     Transport(#[source] NetError),
@@ -210,7 +210,7 @@ impl Resolver {
 /// Returns the name servers that are asked: those of the settings, or the system's.
 pub fn addresses(settings: &DnsSettings) -> Result<Vec<SocketAddr>, ResolverError> {
     match settings.servers.as_slice() {
-        [] => Ok(system_servers(&read_system_conf().map_err(ResolverError::System)?.0)),
+        [] => Ok(system_servers(&read_system_conf().map_err(|error| ResolverError::System(error.into()))?.0)),
         servers => Ok(servers.to_vec()),
     }
 }

@@ -44,7 +44,6 @@ use super::report_mode;
 use super::say_fewer;
 use crate::config::Config;
 use crate::config::Files;
-use crate::config::USUAL_PLACE;
 use crate::connect::Stations;
 use crate::listen::tls::Identity;
 use crate::observe::metrics::Bounds;
@@ -53,6 +52,7 @@ use crate::observe::situation::ReloadState;
 use crate::policy::passwords::Verified;
 use crate::sandbox::Openings;
 use crate::sandbox::Sandbox;
+use crate::system;
 
 /// Longest reading of the files: a file system that is gone must not keep the next reload waiting.
 const LONGEST_READ: Duration = Duration::from_secs(60);
@@ -86,7 +86,7 @@ impl Baseline {
 
     /// Looks at the files of the configuration that will be loaded from here.
     pub fn of(named: Option<&Path>) -> Self {
-        let file = named.unwrap_or(Path::new(USUAL_PLACE)).to_owned();
+        let file = named.map_or_else(system::usual_place, Path::to_owned);
         // What a pipe holds can be read once, and loading does.
         if !irregular(std::slice::from_ref(&file)).is_empty() {
             return Self { contents: Contents::default(), seen: Stamps::of([&file]) };
@@ -278,7 +278,10 @@ impl Reloader {
 
 /// Returns the configuration file, where it is or would be, and every file it names.
 fn files(file: Option<&Path>) -> Files {
-    Files::of(file.unwrap_or(Path::new(USUAL_PLACE)))
+    match file {
+        Some(file) => Files::of(file),
+        None => Files::of(&system::usual_place()),
+    }
 }
 
 /// Every line of a users file may be a problem; nobody reads them all here.

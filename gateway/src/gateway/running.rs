@@ -4,6 +4,7 @@
 //! accepted, and open tunnels go on until the drain time is over. A successor that is ready puts the gateway
 //! into draining at once; the successor accepts what waits in the queues of the shared sockets.
 
+#[cfg_attr(windows, path = "running/no_hand_over.rs")]
 mod hand_over;
 mod status;
 
@@ -13,12 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant as Clock;
 
-use rustix::process::geteuid;
 use serde_json::Value;
-use serde_json::json;
-use tokio::net::UnixListener;
-use tokio::net::unix::OwnedWriteHalf;
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
@@ -30,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 use tracing::warn;
 
+use self::hand_over::Succession;
 use super::Gateway;
 use super::accepting;
 use super::accepting::Door;
@@ -46,6 +43,8 @@ use crate::control::Control;
 use crate::control::Order;
 use crate::control::Reply;
 use crate::control::client::ClientError;
+use crate::control::socket;
+use crate::control::socket::Placed;
 use crate::control::successor::Predecessor;
 use crate::events;
 use crate::observe::log;
@@ -59,7 +58,7 @@ const MOST_RELOADS: usize = 16;
 /// What stands around a gateway: who may order, who starts a successor, and whom it follows itself.
 pub struct Attendants {
     /// The control socket and its path.
-    pub control: Option<(std::os::unix::net::UnixListener, PathBuf)>,
+    pub control: Option<Placed>,
     /// Starts a successor.
     pub launcher: Option<Launcher>,
     /// The gateway that runs until this one is ready.
@@ -74,15 +73,12 @@ struct Running {
     clients: TaskTracker,
     admin: Option<JoinHandle<()>>,
     admin_closes: CancellationToken,
-    control: Option<(JoinHandle<()>, Arc<UnixListener>, PathBuf)>,
-    launcher: Option<OwnedWriteHalf>,
+    control: Option<(JoinHandle<()>, Arc<socket::Listener>, PathBuf)>,
     /// Tasks of the admin listener and of the control socket.
     conversations: TaskTracker,
     service: Service,
     reloads: JoinSet<()>,
-    /// The right to hand over: one at a time.
-    turn: Arc<Semaphore>,
-    successor: Option<i32>,
+    succession: Succession,
 }
 
 impl Gateway {
@@ -135,12 +131,10 @@ impl Running {
             door: Some(Door::open(&gateway, &clients)),
             admin,
             control: None,
-            launcher: None,
             conversations,
             service: Service::new(),
             reloads: JoinSet::new(),
-            turn: Arc::new(Semaphore::new(1)),
-            successor: None,
+            succession: Succession::default(),
             gateway,
             clients,
             admin_closes,
@@ -149,18 +143,14 @@ impl Running {
 
     fn be_controlled(
         &mut self,
-        control: Option<(std::os::unix::net::UnixListener, PathBuf)>,
+        control: Option<Placed>,
         launcher: Option<Launcher>,
         orders: mpsc::Sender<Order>,
     ) -> io::Result<()> {
-        if let Some((told, says)) = launcher.map(Launcher::connect).transpose()? {
-            tokio::spawn(super::launcher::record(says));
-            self.launcher = Some(told);
-        }
+        self.succession.be_launched(launcher)?;
         if let Some((listener, path)) = control {
-            let listener = Arc::new(UnixListener::from_std(listener)?);
-            let own = geteuid().as_raw();
-            let server = Arc::new(Control { own, orders });
+            let listener = Arc::new(socket::begin(listener)?);
+            let server = Arc::new(Control::new(orders));
             let serving = tokio::spawn(server.serve(Arc::clone(&listener), self.conversations.clone()));
             self.control = Some((serving, listener, path));
         }
@@ -211,21 +201,13 @@ impl Running {
                 }
                 self.drain("a signal").await;
             }
-            Order::Upgrade => self.start_successor().await,
             Order::Status(reply) => answer(reply, Ok(self.status())),
             Order::Reload(why, reply) => self.reload(why, reply),
             Order::Drain(reply) => {
                 self.drain("la-gateway drain").await;
                 answer(reply, Ok(self.status()));
             }
-            Order::Offer(reply) => {
-                // A successor that is gone meanwhile gives its turn back by dropping the offer.
-                let _ = reply.send(self.offer());
-            }
-            Order::Yield(pid, reply) => {
-                let done = self.give_way(pid).await;
-                answer(reply, done.map(|()| json!({ "begin": true })));
-            }
+            Order::HandOver(step) => self.hand_over(step).await,
         }
         std::ops::ControlFlow::Continue(())
     }
@@ -288,7 +270,7 @@ impl Running {
         self.conversations.close();
         let _ = timeout(LAST, self.conversations.wait()).await;
         log::tell_unwritten(&self.gateway.stations.repeats);
-        match self.successor {
+        match self.succession.successor() {
             Some(successor) => info!(event_id = events::STOPPED.0, cut, successor, "stopped"),
             None => info!(event_id = events::STOPPED.0, cut, "stopped"),
         }

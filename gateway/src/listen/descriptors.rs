@@ -5,23 +5,8 @@
 //! that a flood of silent ones finds the gateway waiting at a bound of its own, and not without
 //! descriptors in the middle of its work.
 
-use rustix::process::Resource;
-use rustix::process::Rlimit;
-use rustix::process::getrlimit;
-use rustix::process::setrlimit;
-
 /// Descriptors kept for everything but clients and their tunnels.
 const RESERVE: u64 = 256;
-
-/// Raises the soft limit to the hard one, and returns the limit that is in force.
-pub fn raise() -> u64 {
-    let found = getrlimit(Resource::Nofile);
-    let (Some(soft), hard) = (found.current, found.maximum) else { return u64::MAX };
-    match setrlimit(Resource::Nofile, Rlimit { current: hard, maximum: hard }) {
-        Ok(()) => hard.unwrap_or(u64::MAX),
-        Err(_) => soft,
-    }
-}
 
 /// Returns how many connections a limit allows: in all, and of one address.
 pub fn places(limit: u64) -> (u32, u32) {
@@ -40,11 +25,5 @@ mod tests {
             assert_eq!(places(limit), (all, one), "{limit}");
         }
         assert_eq!(places(u64::MAX).0, u32::MAX);
-    }
-
-    #[test]
-    fn the_limit_in_force_is_the_hard_one() {
-        let raised = raise();
-        assert_eq!(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), raised);
     }
 }

@@ -15,11 +15,10 @@ use tokio::time::sleep;
 use tracing::error;
 
 use crate::events;
+use crate::system;
 
 /// Connections the kernel queues while the gateway is busy.
 pub const BACKLOG: u32 = 4096;
-/// Ports below this are for those who may bind them.
-const PRIVILEGED: u16 = 1024;
 /// Pause after an accept that failed for want of descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long nothing more is said about a shortage; each place that becomes free is taken at once, so
@@ -32,7 +31,7 @@ static SAID: Mutex<Option<Instant>> = Mutex::new(None);
 /// Binds a listening socket.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
+    socket.set_reuseaddr(system::REUSE_ADDRESS)?;
     socket.bind(address)?;
     Ok(without_delay(socket.listen(BACKLOG)?))
 }
@@ -49,12 +48,12 @@ pub fn without_delay(listener: TcpListener) -> TcpListener {
 pub fn mend(address: SocketAddr, error: &io::Error) -> String {
     let port = address.port();
     match error.kind() {
-        io::ErrorKind::AddrInUse => format!("; another program has it: ss -ltnp 'sport = :{port}'"),
+        io::ErrorKind::AddrInUse => format!("; another program has it: {}", system::who_has(port)),
         io::ErrorKind::AddrNotAvailable => {
-            "; no interface of this machine has this address: ip addr".to_owned()
+            format!("; no interface of this machine has this address: {}", system::ADDRESSES)
         }
-        io::ErrorKind::PermissionDenied if port < PRIVILEGED => {
-            format!("; ports below {PRIVILEGED} need CAP_NET_BIND_SERVICE: see la-gateway.service")
+        io::ErrorKind::PermissionDenied => {
+            system::forbidden(port).map_or_else(String::new, |why| format!("; {why}"))
         }
         _ => String::new(),
     }
@@ -64,7 +63,13 @@ pub fn mend(address: SocketAddr, error: &io::Error) -> String {
 pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok(accepted) => return accepted,
+            Ok(accepted) => {
+                if !system::OPTIONS_ARE_HANDED_DOWN {
+                    // Latency only, as for the listener.
+                    let _ = accepted.0.set_nodelay(true);
+                }
+                return accepted;
+            }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 say_paused(&format!("{error}; raise the open files limit (ulimit -n, LimitNOFILE)"));
@@ -118,6 +123,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
     fn an_address_that_cannot_be_bound_comes_with_what_to_change() {
         let said = |address: &str, kind: io::ErrorKind| {
             mend(address.parse().expect("an address"), &io::Error::from(kind))

@@ -10,20 +10,21 @@
 
 mod entry;
 mod form;
+#[cfg_attr(windows, path = "log/no_journal.rs")]
 mod journal;
 mod layer;
 mod queue;
 
-use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::io::IsTerminal;
-use std::os::fd::AsFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use common::rolling_file::Kept;
+use common::rolling_file::RollingFile;
 use tracing::level_filters::LevelFilter;
 use tracing::warn;
 use tracing_subscriber::filter::Targets;
@@ -32,6 +33,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use self::form::Form;
 use self::journal::Journal;
+use self::journal::leads_to_the_journal;
 use self::layer::Records;
 use self::layer::tell_repeats;
 pub use self::queue::LONGEST_QUEUE;
@@ -44,11 +46,14 @@ use crate::events::Log;
 use crate::events::LogFormat;
 use crate::events::LogLevel;
 use crate::observe::repeats::Repeats;
+use crate::system;
 
 /// An opened place for records. [`open`] makes one before the sandbox closes.
 pub struct Output {
     form: Form,
     journal: Option<Journal>,
+    /// A file in the place of standard output.
+    file: Option<RollingFile>,
     /// Why the journal is not written to, although it should be.
     missing: Option<String>,
 }
@@ -98,23 +103,38 @@ impl Writer {
     }
 }
 
+impl Output {
+    fn new(form: Form) -> Self {
+        Self { form, journal: None, file: None, missing: None }
+    }
+}
+
+/// Opens a file where records go that is begun anew when it is large: JSON, unless text is asked for.
+pub fn open_in(file: &Path, kept: Kept, format: LogFormat) -> io::Result<Output> {
+    let form = match format {
+        LogFormat::Text => Form::Text { colours: false },
+        LogFormat::Auto | LogFormat::Json | LogFormat::Journald => Form::Json,
+    };
+    Ok(Output { file: Some(RollingFile::open(file, kept)?), ..Output::new(form) })
+}
+
 /// Opens the place where records go. Nothing is written yet.
 pub fn open(log: &Log) -> Output {
     let text = || Form::Text { colours: io::stdout().is_terminal() };
     let wanted = match log.format {
-        LogFormat::Text => return Output { form: text(), journal: None, missing: None },
-        LogFormat::Json => return Output { form: Form::Json, journal: None, missing: None },
+        LogFormat::Text => return Output::new(text()),
+        LogFormat::Json => return Output::new(Form::Json),
         LogFormat::Journald => true,
         LogFormat::Auto => leads_to_the_journal(std::env::var_os("JOURNAL_STREAM").as_deref()),
     };
     if !wanted {
-        return Output { form: text(), journal: None, missing: None };
+        return Output::new(text());
     }
     match Journal::connect(&log.journal_socket) {
-        Ok(journal) => Output { form: Form::Journal, journal: Some(journal), missing: None },
+        Ok(journal) => Output { journal: Some(journal), ..Output::new(Form::Journal) },
         Err(error) => {
             let missing = format!("{}: {error}", log.journal_socket.display());
-            Output { form: Form::Prefixed, journal: None, missing: Some(missing) }
+            Output { missing: Some(missing), ..Output::new(Form::Prefixed) }
         }
     }
 }
@@ -122,10 +142,10 @@ pub fn open(log: &Log) -> Output {
 /// Sends all records of this process to an opened place. Called once, first thing behind the sandbox.
 pub fn start(level: LogLevel, output: Output) -> io::Result<Writer> {
     let unsent = Arc::default();
-    let (out, guard) = match output.journal {
-        Some(journal) => Queue::start(journal.counting(Arc::clone(&unsent)), Unit::Record)?,
-        // Not the library's standard output: it writes line by line.
-        None => Queue::start(File::from(io::stdout().as_fd().try_clone_to_owned()?), Unit::Lines)?,
+    let (out, guard) = match (output.journal, output.file) {
+        (Some(journal), _) => Queue::start(journal.counting(Arc::clone(&unsent)), Unit::Record)?,
+        (None, Some(file)) => Queue::start(file, Unit::Lines)?,
+        (None, None) => Queue::start(system::standard_output()?, Unit::Lines)?,
     };
     let dropped = Dropped { queue: out.clone(), unsent };
     // Set once: there is one writer.
@@ -148,32 +168,9 @@ pub fn start(level: LogLevel, output: Output) -> io::Result<Writer> {
     Ok(Writer { dropped, _guard: guard })
 }
 
-/// Says whether standard output or standard error is a stream of the journal: systemd tells device and
-/// inode of its stream in `JOURNAL_STREAM`, which is inherited also by those whose output went elsewhere.
-fn leads_to_the_journal(stream: Option<&OsStr>) -> bool {
-    let Some(stream) = stream.and_then(OsStr::to_str) else { return false };
-    is_stream(stream, io::stdout()) || is_stream(stream, io::stderr())
-}
-
-fn is_stream(stream: &str, output: impl AsFd) -> bool {
-    rustix::fs::fstat(output).is_ok_and(|stat| format!("{}:{}", stat.st_dev, stat.st_ino) == stream)
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_very_stream_that_systemd_names_counts_as_the_journal() {
-        let file = File::open("/dev/null").expect("a file");
-        let stat = rustix::fs::fstat(&file).expect("its numbers");
-        let (device, inode) = (stat.st_dev, stat.st_ino);
-        assert!(is_stream(&format!("{device}:{inode}"), &file));
-        for other in [format!("{device}:{}", inode + 1), format!("{device}"), String::new(), ":".into()] {
-            assert!(!is_stream(&other, &file), "{other}");
-        }
-        assert!(!leads_to_the_journal(None));
-    }
 
     #[test]
     fn a_journal_that_is_not_there_leaves_text_with_priorities_and_says_why() {

@@ -5,5 +5,7 @@ pub mod copy;
 pub mod hello;
 pub mod idle;
 pub mod offer;
+#[cfg_attr(windows, path = "no_pipes.rs")]
 pub mod pipes;
+#[cfg_attr(windows, path = "no_splice.rs")]
 pub mod splice;

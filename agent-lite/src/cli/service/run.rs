@@ -4,7 +4,6 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use agent_lite::agent::StartError;
 use agent_lite::collect::machine::Machine;
@@ -15,19 +14,12 @@ use agent_lite::config::settings::LogSettings;
 use agent_lite::events::Event;
 use agent_lite::events::say;
 use agent_lite::system;
+use agent_lite_windows::service;
+use agent_lite_windows::service::Asked;
 use anyhow::Context;
 use tokio::sync::mpsc;
-use windows_service::service::ServiceControl;
-use windows_service::service::ServiceControlAccept;
-use windows_service::service::ServiceExitCode;
-use windows_service::service::ServiceState;
-use windows_service::service::ServiceStatus;
-use windows_service::service::ServiceType;
-use windows_service::service_control_handler;
-use windows_service::service_control_handler::ServiceControlHandlerResult;
-use windows_service::service_control_handler::ServiceStatusHandle;
 
-use super::NAME;
+use super::SERVICE;
 use crate::cli::EX_CONFIG;
 use crate::cli::log;
 use crate::cli::run::Signal;
@@ -35,9 +27,6 @@ use crate::cli::run::State;
 use crate::cli::run::serve;
 use crate::cli::run::told::Signals;
 
-/// How long the service manager waits for a start or a stop: the sources, the queues and the couriers together end in
-/// less.
-const HINT: Duration = Duration::from_secs(30);
 /// How the log is where no configuration says it.
 const ANY_LOG: LogSettings = LogSettings { format: LogFormat::Text, level: LogLevel::Info };
 /// Signals that wait.
@@ -46,12 +35,11 @@ const WAITING: usize = 4;
 const FAILED: u32 = 1;
 
 static FILE: OnceLock<PathBuf> = OnceLock::new();
-static MANAGER: OnceLock<ServiceStatusHandle> = OnceLock::new();
 
 /// Is the service until it is stopped.
 pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
     FILE.get_or_init(|| file.to_owned());
-    agent_lite_windows::service::run(NAME, main)
+    service::run(SERVICE.name, main)
         .context("only the service manager can call this; `agent-lite run` is for a console")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -59,36 +47,30 @@ pub(super) fn run(file: &Path) -> anyhow::Result<ExitCode> {
 /// Tells the service manager, where it has started the agent.
 pub(in crate::cli) fn tell(state: State) {
     match state {
-        State::Ready => report(ServiceState::Running, ServiceExitCode::NO_ERROR),
+        State::Ready => service::report(service::State::Running),
         State::Reloading => {}
-        State::Stopping => report(ServiceState::StopPending, ServiceExitCode::NO_ERROR),
+        State::Stopping => service::report(service::State::Stopping),
     }
 }
 
 fn main() {
     let (signals, received) = mpsc::channel(WAITING);
-    let asked = move |control| {
-        let signal = match control {
-            ServiceControl::Stop | ServiceControl::Preshutdown => Signal::Stop,
-            ServiceControl::ParamChange => Signal::Reload,
-            ServiceControl::Interrogate => return ServiceControlHandlerResult::NoError,
-            _ => return ServiceControlHandlerResult::NotImplemented,
+    let asked = move |asked| {
+        let signal = match asked {
+            Asked::Stop => Signal::Stop,
+            Asked::Reload => Signal::Reload,
         };
         // The last place is the end's: it is never refused because of reloads that wait, and a second one adds nothing.
-        // The manager calls this by one thread.
         if matches!(signal, Signal::Stop) || signals.capacity() > 1 {
             let _ = signals.try_send(signal);
         }
-        ServiceControlHandlerResult::NoError
     };
-    let Ok(manager) = service_control_handler::register(NAME, asked) else { return };
-    MANAGER.get_or_init(|| manager);
-    report(ServiceState::StartPending, ServiceExitCode::NO_ERROR);
-    let code = match serve_until_stopped(received) {
-        Ok(()) => ServiceExitCode::NO_ERROR,
-        Err(code) => ServiceExitCode::ServiceSpecific(code),
-    };
-    report(ServiceState::Stopped, code);
+    if service::attend(SERVICE.name, asked).is_err() {
+        return;
+    }
+    service::report(service::State::Starting);
+    let code = serve_until_stopped(received).err().unwrap_or_default();
+    service::report(service::State::Stopped(code));
 }
 
 fn serve_until_stopped(signals: mpsc::Receiver<Signal>) -> Result<(), u32> {
@@ -125,30 +107,5 @@ fn serve_until_stopped(signals: mpsc::Receiver<Signal>) -> Result<(), u32> {
             say(Event::SourceFailed, "start", format_args!("{error:#}"));
             Err(FAILED)
         }
-    }
-}
-
-fn report(state: ServiceState, exit_code: ServiceExitCode) {
-    let Some(manager) = MANAGER.get() else { return };
-    let pending = matches!(state, ServiceState::StartPending | ServiceState::StopPending);
-    let controls_accepted = match state {
-        ServiceState::Running => {
-            ServiceControlAccept::STOP
-                | ServiceControlAccept::PRESHUTDOWN
-                | ServiceControlAccept::PARAM_CHANGE
-        }
-        _ => ServiceControlAccept::empty(),
-    };
-    let told = manager.set_service_status(ServiceStatus {
-        service_type: ServiceType::OWN_PROCESS,
-        current_state: state,
-        controls_accepted,
-        exit_code,
-        checkpoint: u32::from(pending),
-        wait_hint: if pending { HINT } else { Duration::ZERO },
-        process_id: None,
-    });
-    if let Err(error) = told {
-        say(Event::SourceTrouble, "service manager", error);
     }
 }

@@ -16,9 +16,11 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use agent_lite_windows::files;
+use agent_lite_windows::folders;
 use agent_lite_windows::machine;
 use agent_lite_windows::secrets;
 use agent_lite_windows::security;
+use agent_lite_windows::security::Others;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use common::secret::Secret;
@@ -35,12 +37,8 @@ pub const HAS_UNIX_SOCKETS: bool = false;
 pub const BEGIN_OF_PATTERN: &str = r"must begin with a drive or a share, as in `C:\` or `\\server\share\`";
 /// FILE_FLAG_BACKUP_SEMANTICS: without it a folder cannot be opened.
 const FOLDERS_TOO: u32 = 0x0200_0000;
-/// FILE_FLAG_OPEN_REPARSE_POINT: the link itself is opened.
-const NO_LINKS: u32 = 0x0020_0000;
 /// FILE_READ_ATTRIBUTES.
 const READ_ATTRIBUTES: u32 = 0x80;
-/// READ_CONTROL: who owns it, and what that means.
-const READ_CONTROL: u32 = 0x0002_0000;
 /// The first line of a sealed secret.
 const SEAL: &str = "agent-lite: sealed for this machine by DPAPI";
 
@@ -98,47 +96,13 @@ pub fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 /// Makes a folder, and those above it that are missing, for LocalSystem, the administrators and the agent's user only.
 /// One that is there must belong to one of these: in `ProgramData` every user may make folders.
 pub fn make_folder(path: &Path) -> io::Result<()> {
-    let path = std::path::absolute(path)?;
-    match fs::symlink_metadata(&path) {
-        Ok(found) if found.is_symlink() => Err(refused("it is a link: make it a folder")),
-        Ok(found) if !found.is_dir() => Err(io::ErrorKind::NotADirectory.into()),
-        Ok(_) => {
-            let owner = owner_of(&path)?;
-            match security::is_trusted(&owner) {
-                true => Ok(()),
-                false => Err(refused(&format!(
-                    "it belongs to the user {owner}, who could read and change what is put there: remove it, or give it to the administrators"
-                ))),
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) {
-                make_folder(parent)?;
-            }
-            match security::create_folder(&path) {
-                // Somebody was faster: he may be a stranger.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => make_folder(&path),
-                made => made,
-            }
-        }
-        Err(error) => Err(error),
-    }
+    folders::make(path, Others::None)
 }
 
 /// Makes the folder of a service's configuration where it is missing. Refuses a folder or a file that somebody else could
 /// have laid there, to have files read with the service's rights.
 pub fn vouch_for(file: &Path) -> io::Result<()> {
-    let file = std::path::absolute(file)?;
-    if let Some(folder) = file.parent() {
-        make_folder(folder)?;
-    }
-    match owner_of(&file) {
-        Ok(owner) if !security::is_trusted(&owner) => Err(refused(&format!(
-            "it belongs to the user {owner}, who could have the service read anything: give it to the administrators"
-        ))),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    folders::vouch_for(file, Others::None)
 }
 
 /// Takes a folder from everybody but LocalSystem, the administrators and its owner.
@@ -265,13 +229,7 @@ pub fn machine_id() -> Option<String> {
 
 /// Returns who owns a file, a folder or, where it is one, a link itself.
 pub fn owner_of(path: &Path) -> io::Result<String> {
-    let options = &mut OpenOptions::new();
-    let opened = options.access_mode(READ_CONTROL).custom_flags(FOLDERS_TOO | NO_LINKS).open(path)?;
-    security::owner(&opened)
-}
-
-fn refused(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::PermissionDenied, why)
+    folders::owner_of(path)
 }
 
 #[cfg(test)]

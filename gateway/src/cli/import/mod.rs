@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +28,7 @@ use la_gateway::policy::suggestions::Present;
 use la_gateway::policy::suggestions::Suggestion;
 use la_gateway::policy::suggestions::Wanted;
 use la_gateway::policy::suggestions::suggest;
+use la_gateway::system;
 use toml_edit::Array;
 use toml_edit::Value;
 
@@ -168,7 +168,7 @@ fn write(
     }
     let text = text(command, &found, &made, common);
     judged(&common.output, &text).context("what was found makes no configuration")?;
-    let created = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&common.output);
+    let created = system::create_beside_configuration(&common.output);
     let out = created
         .with_context(|| format!("cannot make {}; it must not be there yet", common.output.display()))?;
     fill(out, &common.output, &text)?;

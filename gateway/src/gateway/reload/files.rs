@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -13,6 +12,7 @@ use blake2::digest::FixedOutput;
 use blake2::digest::Update;
 
 use crate::config::LARGEST_FILE;
+use crate::system;
 
 /// What a look at some files shows without reading them. Links are followed, so one that leads elsewhere
 /// shows, too.
@@ -31,17 +31,7 @@ impl Stamps {
 }
 
 fn stamp(file: &Path) -> Result<[i64; 7], io::ErrorKind> {
-    let found = std::fs::metadata(file).map_err(|error| error.kind())?;
-    let whole = |number: u64| i64::from_ne_bytes(number.to_ne_bytes());
-    Ok([
-        whole(found.dev()),
-        whole(found.ino()),
-        whole(found.size()),
-        found.mtime(),
-        found.mtime_nsec(),
-        found.ctime(),
-        found.ctime_nsec(),
-    ])
+    std::fs::metadata(file).map(|found| system::stamp(&found)).map_err(|error| error.kind())
 }
 
 /// What some files hold, as digests.
@@ -106,7 +96,7 @@ fn content(file: &Path) -> Content {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

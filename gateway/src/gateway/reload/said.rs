@@ -6,6 +6,7 @@ use tracing::warn;
 use super::Outcome;
 use crate::events;
 use crate::observe::metrics::ReloadResult;
+use crate::system;
 
 /// Most problems of one reload that are written.
 const MOST_SAID: usize = 20;
@@ -32,10 +33,7 @@ impl Said {
         }
         self.problems.clone_from(&outcome.problems);
         for wait in outcome.waits.iter().filter(|wait| !self.waits.contains(wait)) {
-            warn!(
-                event_id = events::RELOAD_WAITS.0,
-                why, "waits for a hand-over (SIGUSR2) or a restart: {wait}"
-            );
+            warn!(event_id = events::RELOAD_WAITS.0, why, "waits for {}: {wait}", system::RESTART);
         }
         self.waits.clone_from(&outcome.waits);
     }

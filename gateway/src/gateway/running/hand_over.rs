@@ -5,19 +5,70 @@ use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use serde_json::json;
+use tokio::net::unix::OwnedWriteHalf;
+use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::Running;
+use super::answer;
+use crate::control::HandOver;
 use crate::control::Offer;
 use crate::control::pass::Passed;
 use crate::events;
 use crate::gateway::accepting;
 use crate::gateway::launcher;
+use crate::gateway::launcher::Launcher;
 use crate::listen::inherited::Kind;
 use crate::observe::situation::Stage;
 
+/// Who comes after this gateway.
+pub(super) struct Succession {
+    launcher: Option<OwnedWriteHalf>,
+    /// The right to hand over: one at a time.
+    turn: Arc<Semaphore>,
+    successor: Option<i32>,
+}
+
+impl Default for Succession {
+    fn default() -> Self {
+        Self { launcher: None, turn: Arc::new(Semaphore::new(1)), successor: None }
+    }
+}
+
+impl Succession {
+    /// Keeps what starts a successor.
+    pub(super) fn be_launched(&mut self, launcher: Option<Launcher>) -> io::Result<()> {
+        if let Some((told, says)) = launcher.map(Launcher::connect).transpose()? {
+            tokio::spawn(launcher::record(says));
+            self.launcher = Some(told);
+        }
+        Ok(())
+    }
+
+    /// Returns the process that has taken over.
+    pub(super) fn successor(&self) -> Option<i32> {
+        self.successor
+    }
+}
+
 impl Running {
-    pub(super) async fn start_successor(&mut self) {
+    /// Takes a step of a hand-over.
+    pub(super) async fn hand_over(&mut self, step: HandOver) {
+        match step {
+            HandOver::Start => self.start_successor().await,
+            HandOver::Offer(reply) => {
+                // A successor that is gone meanwhile gives its turn back by dropping the offer.
+                let _ = reply.send(self.offer());
+            }
+            HandOver::Yield(pid, reply) => {
+                let done = self.give_way(pid).await;
+                answer(reply, done.map(|()| json!({ "begin": true })));
+            }
+        }
+    }
+
+    async fn start_successor(&mut self) {
         let id = events::HAND_OVER.0;
         if self.stage() != Stage::Serving {
             return warn!(
@@ -25,7 +76,7 @@ impl Running {
                 "SIGUSR2: this gateway is draining already; no successor is started"
             );
         }
-        let Some(launcher) = &mut self.launcher else {
+        let Some(launcher) = &mut self.succession.launcher else {
             return warn!(
                 event_id = id,
                 "SIGUSR2 needs a control socket; set `[control] socket` and restart once"
@@ -37,12 +88,12 @@ impl Running {
         }
     }
 
-    pub(super) fn offer(&mut self) -> Result<Offer, String> {
+    fn offer(&mut self) -> Result<Offer, String> {
         if self.stage() != Stage::Serving {
             return Err("this gateway is draining already; start one without --take-over".to_owned());
         }
         let busy = |_| "another hand-over is under way; wait for its end".to_owned();
-        let turn = Arc::clone(&self.turn).try_acquire_owned().map_err(busy)?;
+        let turn = Arc::clone(&self.succession.turn).try_acquire_owned().map_err(busy)?;
         let sockets = self.sockets().map_err(|error| format!("the sockets cannot be copied: {error}"))?;
         Ok(Offer { sockets, turn })
     }
@@ -64,7 +115,7 @@ impl Running {
     }
 
     /// Leaves everything that listens to the successor, and drains.
-    pub(super) async fn give_way(&mut self, pid: i32) -> Result<(), String> {
+    async fn give_way(&mut self, pid: i32) -> Result<(), String> {
         if self.stage() != Stage::Serving {
             return Err("this gateway was told to end meanwhile".to_owned());
         }
@@ -81,9 +132,9 @@ impl Running {
         // A probe that keeps its connection asks the successor next.
         self.admin_closes.cancel();
         // The launcher ends, and whoever is the parent of orphans becomes the successor's.
-        self.launcher = None;
+        self.succession.launcher = None;
         self.service.succeeded_by(pid);
-        self.successor = Some(pid);
+        self.succession.successor = Some(pid);
         self.wait_for_tunnels(&format!(
             "hand-over: process {pid} accepts from now on; waiting for open tunnels"
         ));

@@ -4,8 +4,10 @@
 //! An entry that is too large for a datagram would have to go by a sealed memfd. There is none: an entry
 //! is cut to [`super::form::LARGEST_ENTRY`] bytes, which any socket takes.
 
+use std::ffi::OsStr;
 use std::io;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::path::PathBuf;
@@ -87,6 +89,17 @@ fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionRefused | ConnectionReset | NotConnected | BrokenPipe)
 }
 
+/// Says whether standard output or standard error is a stream of the journal: systemd tells device and
+/// inode of its stream in `JOURNAL_STREAM`, which is inherited also by those whose output went elsewhere.
+pub(super) fn leads_to_the_journal(stream: Option<&OsStr>) -> bool {
+    let Some(stream) = stream.and_then(OsStr::to_str) else { return false };
+    is_stream(stream, io::stdout()) || is_stream(stream, io::stderr())
+}
+
+fn is_stream(stream: &str, output: impl AsFd) -> bool {
+    rustix::fs::fstat(output).is_ok_and(|stat| format!("{}:{}", stat.st_dev, stat.st_ino) == stream)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::form::LARGEST_ENTRY;
@@ -127,5 +140,17 @@ mod tests {
         let mut bytes = [0; 16];
         assert_eq!(second.recv(&mut bytes).expect("received"), 5);
         assert_eq!(journal.unsent.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn only_the_very_stream_that_systemd_names_counts_as_the_journal() {
+        let file = std::fs::File::open("/dev/null").expect("a file");
+        let stat = rustix::fs::fstat(&file).expect("its numbers");
+        let (device, inode) = (stat.st_dev, stat.st_ino);
+        assert!(is_stream(&format!("{device}:{inode}"), &file));
+        for other in [format!("{device}:{}", inode + 1), format!("{device}"), String::new(), ":".into()] {
+            assert!(!is_stream(&other, &file), "{other}");
+        }
+        assert!(!leads_to_the_journal(None));
     }
 }

@@ -34,12 +34,12 @@ impl Gateway {
         tokio::spawn(async move {
             while let Some(order) = inbox.recv().await {
                 match order {
-                    Order::Offer(reply) => {
+                    Order::HandOver(HandOver::Offer(reply)) => {
                         let turn = Arc::clone(&free).try_acquire_owned();
                         let offer = turn.map(|turn| Offer { sockets: vec![socket()], turn });
                         reply.send(offer.map_err(|_| "busy".to_owned())).expect("is waited for");
                     }
-                    Order::Yield(pid, reply) => {
+                    Order::HandOver(HandOver::Yield(pid, reply)) => {
                         took_over.send(pid).await.expect("is noted");
                         answer(reply);
                     }
