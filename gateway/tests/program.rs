@@ -1,5 +1,6 @@
 //! The built program: its arguments, exit codes, outputs and signals.
 
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a test")]
 
 #[path = "program/bundles.rs"]

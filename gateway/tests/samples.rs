@@ -30,6 +30,12 @@ fn every_sample_can_be_run() {
 }
 
 #[test]
+fn the_sample_for_windows_can_be_run() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/windows/gateway.toml");
+    assert!(!load(&sample).listeners.is_empty());
+}
+
+#[test]
 fn every_value_of_the_reference_is_the_default() {
     let built_in = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/default.toml"));
     let written = load(&reference());

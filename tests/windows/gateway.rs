@@ -28,6 +28,8 @@ use crate::stage::GOOD_TARGET;
 const ADDED: &str = "added.example.org";
 const LATER: &str = "later.example.org";
 const PASSWORD: &str = "correct-horse-1";
+/// What the fake Azure answers where it has nothing.
+const AZURES: u16 = 404;
 const CONTROL: &str = r"[control]
 socket = '\\.\pipe\la-gateway'
 ";
@@ -135,7 +137,7 @@ impl Stage {
             inside.write_all(format!("GET / HTTP/1.1\r\nHost: {GOOD}\r\n\r\n").as_bytes()).await.unwrap();
             let mut answer = [0; 12];
             inside.read_exact(&mut answer).await.unwrap();
-            assert_eq!(&answer, b"HTTP/1.1 200");
+            assert_eq!(&answer, format!("HTTP/1.1 {AZURES}").as_bytes());
             drop(inside);
         };
         let (said, ()) = tokio::join!(stop, meanwhile);
@@ -165,7 +167,7 @@ async fn the_gateways_installer_installs_its_service_which_serves_reloads_drains
     assert!(stage.machine.run(&["check"]).await.contains("the configuration is right"));
     assert!(stage.machine.run(&["service", "start"]).await.contains("runs"));
     let proxy = stage.proxy().await;
-    assert_eq!(stage.curl(proxy, PASSWORD, GOOD).await, (200, 200));
+    assert_eq!(stage.curl(proxy, PASSWORD, GOOD).await, (200, AZURES));
     assert_eq!(stage.curl(proxy, PASSWORD, ADDED).await, (403, 0));
     assert_eq!(stage.curl(proxy, "wrong", GOOD).await, (407, 0));
     let said = stage.machine.run(&["status"]).await;
@@ -189,7 +191,7 @@ async fn the_gateways_installer_installs_its_service_which_serves_reloads_drains
     assert!(stage.machine.install("la-gateway-next.msi").await);
     assert_eq!(stage.state().await, "Running", "it ran, and runs again");
     let proxy = stage.proxy().await;
-    assert_eq!(stage.curl(proxy, PASSWORD, LATER).await, (200, 200));
+    assert_eq!(stage.curl(proxy, PASSWORD, LATER).await, (200, AZURES));
     assert!(!stage.machine.install("la-gateway.msi").await, "an older version");
 
     assert!(stage.machine.msiexec("/x", "la-gateway-next.msi").await);

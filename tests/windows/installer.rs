@@ -19,11 +19,7 @@ async fn the_installer_installs_upgrades_and_removes_the_service_and_leaves_conf
     let machine = Machine::bare("agent-lite");
 
     assert!(machine.install("agent-lite.msi").await);
-    assert_eq!(
-        machine.run(&["service", "state"]).await.trim(),
-        "Stopped",
-        "there is nothing to start with"
-    );
+    assert_eq!(machine.run(&["service", "state"]).await.trim(), "Stopped", "there is nothing to start with");
     let said = machine.run(&["service", "start", "--if-configured"]).await;
     assert!(said.contains("not started") && said.contains("onboard"), "{said}");
     assert_eq!(

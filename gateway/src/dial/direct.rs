@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::dial::race::race;
 use crate::policy::addresses::Vetted;
 use crate::refusal::Refusal;
+use crate::system;
 
 /// How long an attempt is alone before the next begins (RFC 8305 section 5, Connection Attempt Delay).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -56,14 +57,13 @@ enum Failure {
 
 impl Failure {
     fn of(error: &io::Error) -> Self {
-        /// Too many open files, of the system and of the process: the same numbers on every Unix.
-        const ENFILE: i32 = 23;
-        const EMFILE: i32 = 24;
         match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Self::Refused,
             io::ErrorKind::TimedOut => Self::Timeout,
             io::ErrorKind::OutOfMemory => Self::Exhausted,
-            _ if matches!(error.raw_os_error(), Some(ENFILE | EMFILE)) => Self::Exhausted,
+            _ if error.raw_os_error().is_some_and(|code| system::EXHAUSTED.contains(&code)) => {
+                Self::Exhausted
+            }
             _ => Self::Unreachable,
         }
     }
@@ -84,10 +84,8 @@ async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     socket.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    let keepalive = system::with_probes(keepalive, KEEPALIVE_PROBES);
     SockRef::from(&socket).set_tcp_keepalive(&keepalive)?;
     socket.connect(address).await
 }
@@ -228,8 +226,16 @@ mod tests {
         assert_eq!(connected.address, open);
         assert_eq!(connected.stream.peer_addr().ok(), Some(open));
         assert_eq!(connected.stream.nodelay().ok(), Some(true));
+        assert_eq!(SockRef::from(&connected.stream).keepalive().ok(), Some(true));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_silent_destination_is_probed_as_it_is_written_here() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let open = listener.local_addr().expect("bound");
+        let connected = connect(&vetted(&[open]), LIMIT).await.expect("a connection");
         let socket = SockRef::from(&connected.stream);
-        assert_eq!(socket.keepalive().ok(), Some(true));
         assert_eq!(socket.tcp_keepalive_time().ok(), Some(KEEPALIVE_IDLE));
         assert_eq!(socket.tcp_keepalive_interval().ok(), Some(KEEPALIVE_INTERVAL));
         assert_eq!(socket.tcp_keepalive_retries().ok(), Some(KEEPALIVE_PROBES));
@@ -244,7 +250,7 @@ mod tests {
 
     #[test]
     fn running_out_of_descriptors_is_the_gateways_own_fault() {
-        for code in [23, 24] {
+        for code in system::EXHAUSTED {
             let failure = Failure::of(&io::Error::from_raw_os_error(code));
             assert_eq!(failure.refusal(), Refusal::Internal);
         }

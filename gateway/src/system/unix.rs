@@ -17,6 +17,7 @@ use rustix::process::getrlimit;
 use rustix::process::setpriority_process;
 use rustix::process::setrlimit;
 use rustix::thread::gettid;
+use socket2::TcpKeepalive;
 use thread_priority::NormalThreadSchedulePolicy;
 use thread_priority::ThreadPriority;
 use thread_priority::ThreadSchedulePolicy;
@@ -39,6 +40,14 @@ const PRIVILEGED: u16 = 1024;
 const NICENESS: i32 = 10;
 /// Mode of a file that is for its owner only.
 const PRIVATE: u32 = 0o600;
+
+/// Too many open files, of the system and of the process: the same numbers on every Unix.
+pub const EXHAUSTED: [i32; 2] = [23, 24];
+
+/// Returns a keepalive that ends a connection after so many probes without an answer.
+pub fn with_probes(keepalive: TcpKeepalive, probes: u32) -> TcpKeepalive {
+    keepalive.with_retries(probes)
+}
 
 /// Returns where the configuration is looked for when none is named.
 pub fn usual_place() -> PathBuf {

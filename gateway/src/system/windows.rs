@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use agent_lite_windows::security;
 use agent_lite_windows::threads;
+use socket2::TcpKeepalive;
 
 /// What an operator does so that the gateway takes what a reload cannot take.
 pub const RESTART: &str = "a restart";
@@ -26,6 +27,15 @@ pub const OPTIONS_ARE_HANDED_DOWN: bool = false;
 pub const ADDRESSES: &str = "ipconfig";
 /// The name of the service, and of its folder.
 pub const NAME: &str = "la-gateway";
+
+/// Too many open files, and no room for another socket: WSAEMFILE, WSAENOBUFS.
+pub const EXHAUSTED: [i32; 2] = [10_024, 10_055];
+
+/// Returns the keepalive as it is: Windows ends a connection after ten probes, and lets a program say another number only
+/// since version 1703 of Windows 10, which Windows Server 2016 is older than.
+pub fn with_probes(keepalive: TcpKeepalive, _probes: u32) -> TcpKeepalive {
+    keepalive
+}
 
 /// Returns `C:\ProgramData\la-gateway`, or where else programs keep their data.
 pub fn usual_folder() -> PathBuf {

@@ -10,7 +10,6 @@ use hickory_resolver::proto::rr::RData;
 use hickory_resolver::proto::rr::rdata::A;
 use hickory_resolver::proto::rr::rdata::CNAME;
 use hickory_resolver::proto::rr::rdata::NS;
-use hickory_resolver::system_conf::parse_resolv_conf;
 
 use self::scripted::Asked;
 use self::scripted::Script;
@@ -222,11 +221,12 @@ async fn d12_names_are_asked_for_as_they_are_and_search_lists_never_apply() {
     assert_eq!(server.asked(), ["foo. A", "foo. AAAA", "localhost. A", "localhost. AAAA"]);
 }
 
+#[cfg(unix)]
 #[test]
 fn d12_only_the_name_servers_of_the_system_are_taken_over() {
     let text =
         "search evil.example\ndomain evil.example\noptions ndots:5\nnameserver 10.0.0.53\nnameserver ::1\n";
-    let (system, _) = parse_resolv_conf(text).expect("a good resolv.conf");
+    let (system, _) = hickory_resolver::system_conf::parse_resolv_conf(text).expect("a good resolv.conf");
     assert_eq!(system_servers(&system), sockets(&["10.0.0.53:53", "[::1]:53"]));
 }
 

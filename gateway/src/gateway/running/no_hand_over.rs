@@ -8,7 +8,7 @@ use crate::gateway::launcher::Launcher;
 
 /// Who comes after this gateway: nobody.
 #[derive(Default)]
-pub(super) struct Succession;
+pub(super) struct Succession(());
 
 impl Succession {
     /// Has nothing to keep.

@@ -5,6 +5,7 @@ mod clients;
 mod failure;
 mod files;
 mod protocol;
+#[cfg(unix)]
 mod refresh;
 mod revocation;
 mod tools;
