@@ -71,7 +71,7 @@ mod tests {
         let file = folder.path().join("gateway.toml");
         let cases = [
             ("[control]\nsocket = \"c.sock\"\n[nonsense]\n", ControlSocket::At(folder.path().join("c.sock"))),
-            ("[control]\nsocket = \"/run/c.sock\"\n", ControlSocket::At(PathBuf::from("/run/c.sock"))),
+            ("[control]\nsocket = \"/run/c.sock\"\n", ControlSocket::At(folder.path().join("/run/c.sock"))),
             ("[control]\nsocket = \"off\"\n", ControlSocket::Off),
             ("[tunnel]\ndrain = \"soon\"\n", ControlSocket::Usual),
         ];

@@ -76,7 +76,7 @@ pub struct Resolver {
 #[derive(Debug, thiserror::Error)]
 pub enum ResolverError {
     /// No servers are configured, and those of the system are not known.
-    #[error("cannot read the system's name servers from resolv.conf: {0}")]
+    #[error("cannot read the system's name servers: {0}")]
     System(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The transport to the name servers cannot be set up.
     #[error("cannot set up the transport to the name servers: {0}")]

@@ -42,7 +42,7 @@ fn wrong_files_are_refused_with_the_file_and_what_to_change() {
         assert!(error.contains(complaint), "{complaint:?} is not in {error:?}");
         fs::remove_file(folder.path().join(name)).expect("is there");
         let error = Identity::load(&settings).map(drop).expect_err(name).to_string();
-        assert!(error.contains(&format!("{name}: cannot be read: No such file")), "{error}");
+        assert!(error.contains(&format!("{name}: cannot be read: ")), "{error}");
     }
 }
 
