@@ -82,24 +82,24 @@ mod tests {
     #[test]
     fn a_log_has_as_many_files_as_are_kept_and_none_is_larger_than_it_may_be() {
         for old in [1, 3] {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("some.log");
             let kept = Kept { largest: 1024, old };
-            let mut log = RollingFile::open(&path, kept).unwrap();
+            let mut log = RollingFile::open(&path, kept).expect("open");
             for _ in 0..u64::from(old + 3) * kept.largest / LINE.len() as u64 {
-                log.write_all(LINE).unwrap();
+                log.write_all(LINE).expect("written");
             }
-            log.write_all(b"last\n").unwrap();
-            assert!(fs::read(&path).unwrap().ends_with(b"last\n"));
+            log.write_all(b"last\n").expect("written");
+            assert!(fs::read(&path).expect("read").ends_with(b"last\n"));
             let sizes: Vec<u64> = fs::read_dir(folder.path())
-                .unwrap()
-                .map(|file| file.unwrap().metadata().unwrap().len())
+                .expect("read")
+                .map(|file| file.and_then(|file| file.metadata()).expect("a file").len())
                 .collect();
             let most = kept.largest + LINE.len() as u64;
             assert!(sizes.len() == old as usize + 1 && sizes.iter().all(|size| *size <= most), "{sizes:?}");
             drop(log);
-            RollingFile::open(&path, kept).unwrap().write_all(b"on\n").unwrap();
-            assert!(fs::read(&path).unwrap().ends_with(b"last\non\n"));
+            RollingFile::open(&path, kept).expect("open").write_all(b"on\n").expect("written");
+            assert!(fs::read(&path).expect("read").ends_with(b"last\non\n"));
         }
     }
 }

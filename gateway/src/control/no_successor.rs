@@ -1,5 +1,5 @@
-//! On Windows there is no hand-over: a listening socket cannot be passed between processes that do not trust each other's
-//! program by such simple means, and the service manager knows one process a service.
+//! On Windows there is no hand-over: the service manager knows one process a service, and the old one would be killed with
+//! its tunnels as soon as it said that it has stopped.
 
 use std::convert::Infallible;
 use std::path::Path;

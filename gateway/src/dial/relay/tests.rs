@@ -3,7 +3,6 @@
 mod scripted;
 mod secure;
 
-use std::io;
 use std::net::Ipv4Addr;
 
 use socket2::Domain;
@@ -253,7 +252,7 @@ async fn a_reset_reaches_the_relay_as_one() {
         }
         drop(upstream);
         let ending = peer.read(&mut [0]).await.map_err(|error| error.kind());
-        assert_eq!(ending, if cut { Err(io::ErrorKind::ConnectionReset) } else { Ok(0) });
+        assert_eq!(ending, if cut { Err(std::io::ErrorKind::ConnectionReset) } else { Ok(0) });
     }
 }
 
