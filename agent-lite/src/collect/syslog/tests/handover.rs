@@ -124,6 +124,7 @@ async fn a_tcp_source_that_ends_loses_no_record_that_was_sent_before_the_sender_
         rig.start(&handover, settings.clone());
         rig.bound(1).await;
     }
+    sender.writes(1).await;
     let (written, connected) = sender.end().await;
     expect_all(&rig, written).await;
     assert_eq!(connected, ROUNDS + 1);
