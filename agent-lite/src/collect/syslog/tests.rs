@@ -80,13 +80,17 @@ impl Rig {
 }
 
 fn queue_in(folder: &TempDir, counters: &Counters) -> Queue {
+    queue_with(&folder.path().join("queue"), 64 << 20, counters)
+}
+
+fn queue_with(folder: &std::path::Path, cap: u64, counters: &Counters) -> Queue {
     let settings = QueueSettings {
-        folder: folder.path().join("queue"),
-        cap: 64 << 20,
+        folder: folder.to_owned(),
+        cap,
         when_full: WhenFull::Block,
         sync: Duration::from_secs(1),
         seal_after: Duration::from_millis(10),
-        segment: 1 << 20,
+        segment: (cap / 8).min(1 << 20),
     };
     let queue = Queue::open(settings, counters.workspace("test")).unwrap();
     let tended = queue.clone();

@@ -178,3 +178,29 @@ async fn what_is_left_goes_where_nobody_follows() {
     handover.expect(std::iter::empty());
     TcpStream::connect(settings.tcp[0]).expect_err("nobody listens");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_full_queue_has_not_taken_is_left_to_the_source_that_follows() {
+    let (cap, count) = (256 << 10, 1_500);
+    let handover = Handover::default();
+    let (mut rig, settings) = begin(&handover).await;
+    rig.end().await;
+    rig.queue = queue_with(&rig.folder.path().join("small"), cap, &Counters::new());
+    rig.start(&handover, settings.clone());
+    let to = tcp_of(&rig.bound(1).await);
+    let sender = tokio::task::spawn_blocking(move || {
+        let mut tcp = TcpStream::connect(to).unwrap();
+        (0..count).for_each(|number| tcp.write_all(format!("<13>a: {number:01000}\n").as_bytes()).unwrap());
+    });
+    let full = async {
+        while rig.queue.state().bytes < cap * 3 / 4 {
+            time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    time::timeout(PATIENCE, full).await.expect("the queue fills");
+    rig.follow(&handover, settings).await;
+    expect_all(&rig, count).await;
+    assert_eq!(rig.tally.losses.count(Loss::Refused), 0);
+    sender.await.unwrap();
+    rig.stop().await;
+}
