@@ -193,8 +193,11 @@ async fn what_a_full_queue_has_not_taken_is_left_to_the_source_that_follows() {
         (0..count).for_each(|number| tcp.write_all(format!("<13>a: {number:01000}\n").as_bytes()).unwrap());
     });
     let full = async {
-        while rig.queue.state().bytes < cap * 3 / 4 {
+        let (mut before, mut still) = (0, 0);
+        while rig.queue.state().bytes < cap / 2 || still < 50 {
             time::sleep(Duration::from_millis(2)).await;
+            let now = rig.tally.collected.get();
+            still = if now == std::mem::replace(&mut before, now) { still + 1 } else { 0 };
         }
     };
     time::timeout(PATIENCE, full).await.expect("the queue fills");
