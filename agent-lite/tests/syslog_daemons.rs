@@ -73,6 +73,7 @@ struct Agent {
     port: u16,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    handover: syslog::Handover,
 }
 
 impl Agent {
@@ -90,8 +91,9 @@ impl Agent {
         let queue = Queue::open(settings, counters.workspace("test")).unwrap();
         let tended = queue.clone();
         tokio::spawn(async move { tended.tend().await });
-        let (task, port, stop) = listen(&queue, &counters, 0).await;
-        Self { folder, counters, queue, port, stop, task }
+        let handover = syslog::Handover::default();
+        let (task, port, stop) = listen(&queue, &counters, &handover, 0).await;
+        Self { folder, counters, queue, port, stop, task, handover }
     }
 
     async fn pause(&mut self) {
@@ -100,7 +102,16 @@ impl Agent {
     }
 
     async fn resume(&mut self) {
-        (self.task, _, self.stop) = listen(&self.queue, &self.counters, self.port).await;
+        let Self { queue, counters, handover, port, .. } = &*self;
+        (self.task, _, self.stop) = listen(queue, counters, handover, *port).await;
+    }
+
+    /// Starts the source anew as a reload does.
+    async fn reload(&mut self) {
+        self.handover.expect(std::iter::once(&settings(self.port)));
+        self.pause().await;
+        self.resume().await;
+        self.handover.expect(std::iter::empty());
     }
 
     /// Waits for as many rows as were logged, and compares them.
@@ -128,8 +139,8 @@ impl Agent {
     }
 }
 
-async fn listen(queue: &Queue, counters: &Counters, port: u16) -> (JoinHandle<()>, u16, CancellationToken) {
-    let settings = SyslogSettings {
+fn settings(port: u16) -> SyslogSettings {
+    SyslogSettings {
         udp: Vec::new(),
         tcp: vec![SocketAddr::from(([127, 0, 0, 1], port))],
         unix: Vec::new(),
@@ -138,7 +149,15 @@ async fn listen(queue: &Queue, counters: &Counters, port: u16) -> (JoinHandle<()
         levels: std::collections::BTreeMap::new(),
         connections: 8,
         idle: PATIENCE,
-    };
+    }
+}
+
+async fn listen(
+    queue: &Queue,
+    counters: &Counters,
+    handover: &syslog::Handover,
+    port: u16,
+) -> (JoinHandle<()>, u16, CancellationToken) {
     let (bound, mut listening) = watch::channel(Vec::new());
     let context = syslog::Context {
         name: "syslog.test".to_owned(),
@@ -146,10 +165,11 @@ async fn listen(queue: &Queue, counters: &Counters, port: u16) -> (JoinHandle<()
         address: "10.0.0.5".to_owned(),
         zone: TimeZone::UTC,
         bound,
+        handover: handover.clone(),
     };
     let inlet = Inlet::new(vec![queue.clone()], counters.source("syslog.test"));
     let stop = CancellationToken::new();
-    let task = tokio::spawn(syslog::run(settings, context, inlet, stop.clone()));
+    let task = tokio::spawn(syslog::run(settings(port), context, inlet, stop.clone()));
     let bound = time::timeout(PATIENCE, listening.wait_for(|all| !all.is_empty())).await;
     let bound = bound.expect("the source listens").unwrap()[0].clone();
     let Bound::Tcp(real) = bound else { panic!("{bound:?}") };
@@ -214,6 +234,16 @@ async fn log(socket: &Path, messages: &[Logged]) {
     }
 }
 
+/// Writes so many numbers to a daemon's socket, one every other millisecond.
+async fn log_numbers(socket: PathBuf, count: usize) {
+    let program = UnixDatagram::unbound().unwrap();
+    program.connect(socket).unwrap();
+    for number in 0..count {
+        program.send(format!("<13>Nov 22 17:50:04 app: {number}").as_bytes()).unwrap();
+        time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// Starts a daemon in a time zone of its own, because records must not depend on it.
 fn start(command: &mut Command) -> Daemon {
     Daemon(command.env("TZ", "Asia/Tokyo").stdin(Stdio::null()).spawn().unwrap())
@@ -260,6 +290,21 @@ async fn what_is_logged_to_rsyslog_arrives_field_by_field_also_after_the_agent_w
     log(&socket, &LOGGED).await;
     agent.resume().await;
     agent.expect(&LOGGED).await;
+    let logging = tokio::spawn(log_numbers(socket, 600));
+    for round in 0..12 {
+        time::sleep(Duration::from_millis(100)).await;
+        match round % 4 {
+            3 => {
+                agent.pause().await;
+                agent.resume().await;
+            }
+            _ => agent.reload().await,
+        }
+    }
+    logging.await.unwrap();
+    let rows = time::timeout(PATIENCE, rows(&agent.queue, 600)).await.expect("no record is lost in reloads");
+    let numbers = rows.iter().map(|row| row.fields[4].parse::<usize>().unwrap());
+    assert!(numbers.eq(0..600));
 }
 
 #[tokio::test]

@@ -249,13 +249,6 @@ impl Edge {
         }
     }
 
-    /// Writes down what a restart of its syslog source may have cost by TCP since `before` were sent.
-    pub(crate) fn note_restart(&mut self, before: u64) {
-        let Some(series) = self.series.iter().find(|series| series.way == Way::Tcp) else { return };
-        let numbers = before.saturating_sub(1)..series.sent() + 1;
-        self.hits.push(Hit { how: "reload", series: series.name.clone(), numbers });
-    }
-
     /// Writes down what this end may cost: what waits in sockets, and, unless it ends in order, what is on its way into
     /// the queue.
     fn note_hits(&mut self, how: &'static str) {

@@ -17,6 +17,7 @@ use crate::collect::files;
 use crate::collect::heartbeat;
 use crate::collect::performance;
 use crate::collect::syslog;
+use crate::collect::syslog::Handover;
 #[cfg(windows)]
 use crate::collect::windows_events;
 use crate::config::settings::Config;
@@ -29,7 +30,7 @@ const LONGEST_END: Duration = Duration::from_secs(5);
 
 /// The sources that run.
 #[derive(Default)]
-pub(super) struct Sources(Vec<(Source, Tasks)>);
+pub(super) struct Sources(Vec<(Source, Tasks)>, Handover);
 
 /// Whether another configuration has the same workspaces: a source without a list goes to all there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Sources {
                 continue;
             }
             let mut tasks = Tasks::new();
-            spawn(&mut tasks, source, config, workspaces, shared);
+            spawn(&mut tasks, source, config, workspaces, shared, &self.1);
             self.0.push((source.clone(), tasks));
         }
     }
@@ -66,6 +67,11 @@ impl Sources {
             let same_queues = names == WorkspaceNames::Same || !running.workspaces.is_empty();
             same_queues && config.sources.contains(running)
         };
+        let syslog = config.sources.iter().filter_map(|source| match &source.kind {
+            SourceKind::Syslog(settings) => Some(settings),
+            _ => None,
+        });
+        self.1.expect(syslog);
         let (kept, gone): (Vec<_>, Vec<_>) = self.0.drain(..).partition(|(running, _)| stays(running));
         self.0 = kept;
         for (_, mut tasks) in gone {
@@ -75,6 +81,7 @@ impl Sources {
 
     /// Ends all.
     pub(super) async fn end(&mut self) {
+        self.1.expect(std::iter::empty());
         self.0.iter().for_each(|(_, tasks)| tasks.stop_token().cancel());
         for (_, tasks) in &mut self.0 {
             tasks.end(LONGEST_END).await;
@@ -95,7 +102,14 @@ pub(super) fn status(config: &Config, counters: &Counters) -> Vec<SourceStatus> 
     config.sources.iter().map(of).collect()
 }
 
-fn spawn(tasks: &mut Tasks, source: &Source, config: &Config, workspaces: &Workspaces, shared: &Shared) {
+fn spawn(
+    tasks: &mut Tasks,
+    source: &Source,
+    config: &Config,
+    workspaces: &Workspaces,
+    shared: &Shared,
+    handover: &Handover,
+) {
     let inlet = inlet(&workspaces.queues_of(&source.workspaces), shared, &source.name);
     let stop = tasks.stop_token();
     let name = source.name.clone();
@@ -107,6 +121,7 @@ fn spawn(tasks: &mut Tasks, source: &Source, config: &Config, workspaces: &Works
                 address: own_address(),
                 zone: TimeZone::system(),
                 bound: watch::Sender::default(),
+                handover: handover.clone(),
             };
             tasks.spawn(&name, syslog::run(settings, context, inlet, stop));
         }

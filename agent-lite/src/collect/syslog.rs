@@ -4,11 +4,13 @@
 //! cannot wait and are offered; TCP waits for the queues by not reading. All sockets of a kind share one set of
 //! buffers (`datagrams`, `streams`), so memory does not grow with sockets or connections.
 
+mod accept;
 mod bind;
 #[cfg_attr(windows, path = "syslog/datagrams/windows.rs")]
 mod datagrams;
 #[cfg(unix)]
 mod drops;
+mod handover;
 mod intake;
 #[cfg_attr(windows, allow(dead_code, reason = "the paces of datagrams are Linux's"))]
 mod pacer;
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use self::bind::BindError;
 use self::bind::Stacks;
 use self::datagrams::Datagrams;
+pub use self::handover::Handover;
 use self::intake::Intake;
 use self::streams::Streams;
 use crate::collect::inlet::Inlet;
@@ -54,6 +57,8 @@ pub struct Context {
     pub zone: TimeZone,
     /// Where the source listens, told as each socket is bound: ports are real ones, never 0.
     pub bound: watch::Sender<Vec<Bound>>,
+    /// What sources leave to those that follow them.
+    pub handover: Handover,
 }
 
 /// A socket that listens.
@@ -81,6 +86,8 @@ struct Source {
     datagrams: Datagrams,
     streams: Streams,
     stop: CancellationToken,
+    /// Stops what comes by datagrams: later, because that cannot wait for the last reading of connections.
+    stop_datagrams: CancellationToken,
 }
 
 /// Runs the source until it is stopped; then reads what is there already, and returns.
@@ -102,14 +109,26 @@ pub async fn run(settings: SyslogSettings, context: Context, inlet: Inlet, stop:
         streams: Streams::new(intake(), settings.connections, settings.idle),
         context: context.clone(),
         stop,
+        stop_datagrams: CancellationToken::new(),
     });
     let udp = settings.udp.iter().map(|address| Address::Udp(*address, Stacks::of(*address, &settings.udp)));
     let tcp = settings.tcp.iter().map(|address| Address::Tcp(*address, Stacks::of(*address, &settings.tcp)));
     let unix = settings.unix.iter().cloned().map(Address::Unix);
-    let mut tasks = JoinSet::new();
-    for address in udp.chain(tcp).chain(unix) {
-        tasks.spawn(Arc::clone(&source).keep(address));
-    }
+    let (mut streams, mut datagrams) = (JoinSet::new(), JoinSet::new());
+    tcp.for_each(|address| drop(streams.spawn(Arc::clone(&source).keep(address))));
+    udp.chain(unix).for_each(|address| drop(datagrams.spawn(Arc::clone(&source).keep(address))));
+    tokio::join!(
+        async {
+            ended(streams, &context).await;
+            source.stop.cancelled().await;
+            source.stop_datagrams.cancel();
+        },
+        ended(datagrams, &context),
+    );
+}
+
+/// Waits for listeners.
+async fn ended(mut tasks: JoinSet<()>, context: &Context) {
     while let Some(ended) = tasks.join_next().await {
         if ended.is_err_and(|error| error.is_panic()) {
             let detail = "a listener broke off: this is a mistake in agent-lite, please report it, and restart the agent";
@@ -148,20 +167,24 @@ impl Source {
                 let real = socket.local_addr().map_err(broken)?;
                 self.tell(Bound::Udp(real), format_args!("udp {real}, {}", bind::Room(buffer)));
                 *pause = FIRST_PAUSE;
-                self.datagrams.serve_udp(socket, &self.stop).await.map_err(broken)
+                self.datagrams.serve_udp(socket, &self.stop_datagrams).await.map_err(broken)
             }
             Address::Tcp(wanted, stacks) => {
-                let listener = bind::tcp(*wanted, *stacks).map_err(broken)?;
+                let mut left = self.context.handover.take((*wanted, *stacks));
+                let listener = match left.listener.take() {
+                    Some(listener) => listener,
+                    None => bind::tcp(*wanted, *stacks).map_err(broken)?,
+                };
                 let real = listener.local_addr().map_err(broken)?;
                 self.tell(Bound::Tcp(real), format_args!("tcp {real}"));
                 *pause = FIRST_PAUSE;
-                self.serve_tcp(listener).await.map_err(broken)
+                self.serve_tcp(listener, (real, *stacks), left).await.map_err(broken)
             }
             Address::Unix(path) => {
                 let socket = bind::local::unix(path).map_err(broken)?;
                 self.tell(Bound::Unix(path.clone()), format_args!("unix {}", path.display()));
                 *pause = FIRST_PAUSE;
-                self.datagrams.serve_unix(socket.socket(), &self.stop).await.map_err(broken)
+                self.datagrams.serve_unix(socket.socket(), &self.stop_datagrams).await.map_err(broken)
             }
         }
     }

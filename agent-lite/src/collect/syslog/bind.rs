@@ -20,7 +20,7 @@ use super::Address;
 /// What a UDP socket's receive buffer should have: half a second of 10,000 records a second and more.
 pub(super) const LARGE_BUFFER: usize = 8 * 1024 * 1024;
 /// Connections that wait to be accepted.
-const BACKLOG: i32 = 256;
+pub(super) const BACKLOG: i32 = 256;
 
 /// An address that cannot be listened at, or no longer.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use super::Context;
 use crate::collect::inlet::Inlet;
 use crate::counters::Loss;
+use crate::counters::SourceTally;
 use crate::parse::syslog::Arrival;
 use crate::parse::syslog::End;
 use crate::parse::syslog::Filter;
@@ -110,6 +111,21 @@ impl Intake {
     pub(super) fn give_up(&mut self) {
         self.lose(Loss::Refused, self.frames.count().into());
         self.frames.clear();
+    }
+
+    /// Takes out the records that no queue took.
+    pub(super) fn take_out(&mut self) -> Frames {
+        std::mem::take(&mut self.frames)
+    }
+
+    /// Takes records that were taken out of another.
+    pub(super) fn put_back(&mut self, records: Frames) {
+        self.frames = records;
+    }
+
+    /// Returns what the source counts.
+    pub(super) fn tally(&self) -> &SourceTally {
+        self.inlet.tally()
     }
 
     /// Gives memory back after a peak.

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::net::TcpListener;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
@@ -17,20 +17,18 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::sync::Semaphore;
 use tokio::task;
-use tokio::task::JoinSet;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::Source;
-use super::bind;
+use super::accept::Watch;
+use super::handover::Live;
 use super::intake;
 use super::intake::Intake;
 use super::intake::Origin;
 use super::pacer::Pace;
 use super::pacer::Pacer;
-use crate::counters::Loss;
-use crate::events::Event;
-use crate::events::say;
+use crate::counters::SourceTally;
 use crate::parse::framing::Framer;
 use crate::parse::syslog::End;
 
@@ -40,36 +38,43 @@ const CHUNK: usize = 64 * 1024;
 const UNFINISHED: usize = 1024 * 1024;
 /// What every connection may hold of an unfinished message, however much the others hold.
 const SHARE: usize = 2 * 1024;
-/// How long to wait after a connection could not be accepted (too many open files).
-const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 /// How long the queues have for the last records when the source stops.
 const LAST_DELIVERY: Duration = Duration::from_secs(2);
-/// Reads of a connection when the source stops.
-const LAST_READS: usize = 16;
+/// How long a connection that the source ends is read at most after its sender was told, and how long it may be silent
+/// then: a sender that looks before it writes has seen the end by that time.
+const LAST_READING: Duration = Duration::from_secs(1);
+const LAST_SILENCE: Duration = Duration::from_millis(250);
 
 /// What the TCP connections of a source share.
 pub(super) struct Streams {
     /// The turn to read. Whoever has it keeps it while the queues are full, so that nobody reads then.
-    desk: Mutex<Desk>,
-    permits: Arc<Semaphore>,
-    crowded: AtomicBool,
+    pub(super) desk: Mutex<Desk>,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) crowded: AtomicBool,
+    pub(super) tally: SourceTally,
     unfinished: AtomicUsize,
     idle: Duration,
 }
 
-struct Desk {
+pub(super) struct Desk {
     chunk: Vec<u8>,
-    intake: Intake,
+    pub(super) intake: Intake,
     pacer: Pacer,
+    /// Until when queues have time for the last records.
+    until: Option<time::Instant>,
 }
 
 /// One connection: its unfinished message is accounted for.
-struct Connection<'a> {
+pub(super) struct Connection<'a> {
     peer: IpAddr,
     framer: Framer,
     pacer: Pacer,
     held: usize,
     streams: &'a Streams,
+    source: &'a Source,
+    watch: &'a Watch,
+    /// Its sender was told that it ends.
+    ending: bool,
 }
 
 enum Read {
@@ -84,7 +89,8 @@ enum Read {
 impl Streams {
     pub(super) fn new(intake: Intake, connections: usize, idle: Duration) -> Self {
         Self {
-            desk: Mutex::new(Desk { chunk: Vec::new(), intake, pacer: Pacer::new(Pace::Late) }),
+            tally: intake.tally().clone(),
+            desk: Mutex::new(Desk { chunk: Vec::new(), intake, pacer: Pacer::new(Pace::Late), until: None }),
             permits: Arc::new(Semaphore::new(connections)),
             crowded: AtomicBool::new(false),
             unfinished: AtomicUsize::new(0),
@@ -93,124 +99,98 @@ impl Streams {
     }
 }
 
-impl Source {
-    /// Accepts connections until the source is stopped, then waits for them.
-    pub(super) async fn serve_tcp(self: &Arc<Self>, listener: TcpListener) -> io::Result<()> {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let mut connections = JoinSet::new();
-        let mut failing = false;
-        loop {
-            let accepted = tokio::select! {
-                () = self.stop.cancelled() => break,
-                accepted = listener.accept() => accepted,
-                Some(_) = connections.join_next() => continue,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    failing = false;
-                    self.admit(stream, peer.ip().to_canonical(), &mut connections).await;
-                }
-                Err(failed) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        let detail = format_args!("a connection could not be accepted: {failed}");
-                        say(Event::SourceTrouble, &self.context.name, detail);
+impl<'a> Connection<'a> {
+    pub(super) fn new(source: &'a Source, watch: &'a Watch, peer: IpAddr, framer: Framer) -> Self {
+        let (pacer, streams) = (Pacer::new(Pace::Late), &source.streams);
+        let mut connection = Self { peer, framer, pacer, held: 0, streams, source, watch, ending: false };
+        connection.account();
+        connection
+    }
+
+    /// Reads until the peer ends, is silent for too long, or the source is stopped.
+    pub(super) async fn serve(mut self, stream: TcpStream) {
+        match self.serve_watched(stream).await {
+            Ok(stream) if self.is_left() => {
+                let live = Live { stream, peer: self.peer, framer: std::mem::take(&mut self.framer) };
+                self.source.context.handover.leave(self.watch.place, |left| left.connections.push(live));
+            }
+            Ok(stream) => self.end(stream).await,
+            Err(_) => self.finish().await,
+        }
+    }
+
+    /// Returns whether it is for the source that follows now.
+    fn is_left(&self) -> bool {
+        !self.ending
+            && self.watch.closing.is_cancelled()
+            && self.source.context.handover.is_expected(self.watch.place)
+    }
+
+    /// Tells the sender that this is the end, and takes what it has written before it saw that.
+    pub(super) async fn end(mut self, stream: std::net::TcpStream) {
+        self.ending = true;
+        if let Ok(stream) = TcpStream::from_std(stream) {
+            let _ = SockRef::from(&stream).shutdown(Shutdown::Write);
+            let ends = time::Instant::now() + LAST_READING;
+            while time::Instant::now() < ends {
+                match self.read(SockRef::from(&stream)).await.0 {
+                    Read::Some { .. } => task::yield_now().await,
+                    Read::Nothing => {
+                        note_empty(&stream);
+                        let silent = ends.min(time::Instant::now() + LAST_SILENCE);
+                        if time::timeout_at(silent, stream.readable()).await.is_err() {
+                            break;
+                        }
                     }
-                    time::sleep(ACCEPT_AGAIN).await;
+                    Read::End => {
+                        // Who has ended, too, has nothing to repeat, and may see an ordinary end.
+                        let _ = SockRef::from(&stream).set_linger(None);
+                        break;
+                    }
                 }
             }
         }
-        while connections.join_next().await.is_some() {}
-        Ok(())
+        self.finish().await;
     }
 
-    async fn admit(self: &Arc<Self>, stream: TcpStream, peer: IpAddr, connections: &mut JoinSet<()>) {
-        // However the agent ends, killed, too, its sender learns it at once: by a reset, so that its next write fails.
-        // After an ordinary end that write would succeed, and its messages be lost.
-        let _ = stream.set_zero_linger();
-        let lifted = stream.into_std().map(|stream| bind::local::lift(stream, bind::local::CONNECTIONS));
-        let Ok(stream) = lifted.and_then(TcpStream::from_std) else { return };
-        let Ok(permit) = Arc::clone(&self.streams.permits).try_acquire_owned() else {
-            self.streams.desk.lock().await.intake.lose(Loss::Connections, 1);
-            if !self.streams.crowded.swap(true, Ordering::Relaxed) {
-                let detail = format_args!("{peer} was refused: raise `connections`");
-                say(Event::SourceTrouble, &self.context.name, detail);
-            }
-            return;
-        };
-        self.streams.crowded.store(false, Ordering::Relaxed);
-        let source = Arc::clone(self);
-        connections.spawn(async move {
-            let _permit = permit;
-            let (framer, pacer, streams) = (Framer::default(), Pacer::new(Pace::Late), &source.streams);
-            Connection { peer, framer, pacer, held: 0, streams }.serve(stream, &source.stop).await;
-        });
-    }
-}
-
-impl Connection<'_> {
-    /// Reads until the peer ends, is silent for too long, or the source is stopped; then what is left.
-    async fn serve(mut self, stream: TcpStream, stop: &CancellationToken) {
-        if let Ok(stream) = self.serve_watched(stream, stop).await {
-            let mut last = Read::Some { full: true };
-            for _ in 0..LAST_READS {
-                last = self.read(SockRef::from(&stream), stop).await.0;
-                if !matches!(last, Read::Some { full: true }) {
-                    break;
-                }
-            }
-            if matches!(last, Read::End) {
-                // Who has ended first has nothing to repeat, and may wait for an ordinary end.
-                let _ = SockRef::from(&stream).set_linger(None);
-            }
-        }
+    /// Takes the last message, of which the end was not seen.
+    async fn finish(&mut self) {
         let mut desk = self.streams.desk.lock().await;
         if let Some(message) = self.framer.end() {
             desk.intake.take(message.bytes, end_of(message.cut), Origin::Peer(self.peer), intake::now());
-            desk.deliver(stop).await;
+            self.source.deliver(&mut desk, self.watch.place).await;
         }
     }
 
     /// Reads when there is news. Records that come fast are read by the clock, see [`super::datagrams`].
-    async fn serve_watched(
-        &mut self,
-        mut stream: TcpStream,
-        stop: &CancellationToken,
-    ) -> io::Result<std::net::TcpStream> {
+    async fn serve_watched(&mut self, mut stream: TcpStream) -> io::Result<std::net::TcpStream> {
         loop {
             let ready = tokio::select! {
-                () = stop.cancelled() => break,
+                () = self.watch.closing.cancelled() => break,
                 ready = time::timeout(self.streams.idle, stream.readable()) => ready,
             };
             if !matches!(ready, Ok(Ok(()))) {
                 break;
             }
-            match self.read(SockRef::from(&stream), stop).await {
+            match self.read(SockRef::from(&stream)).await {
                 (Read::End, _) => break,
                 (Read::Some { full: true }, _) => task::yield_now().await,
                 (Read::Some { full: false }, Some(linger)) => {
                     let unwatched = stream.into_std()?;
-                    self.serve_busy(&unwatched, linger, stop).await;
+                    self.serve_busy(&unwatched, linger).await;
                     stream = TcpStream::from_std(unwatched)?;
                 }
-                (Read::Some { full: false } | Read::Nothing, _) => {
-                    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-                    let _ = stream.try_io(Interest::READABLE, nothing);
-                }
+                (Read::Some { full: false } | Read::Nothing, _) => note_empty(&stream),
             }
         }
         stream.into_std()
     }
 
-    async fn serve_busy(
-        &mut self,
-        stream: &std::net::TcpStream,
-        mut linger: Duration,
-        stop: &CancellationToken,
-    ) {
-        while !stop.is_cancelled() {
+    async fn serve_busy(&mut self, stream: &std::net::TcpStream, mut linger: Duration) {
+        while !self.watch.closing.is_cancelled() {
             time::sleep(linger).await;
             loop {
-                match self.read(SockRef::from(stream), stop).await {
+                match self.read(SockRef::from(stream)).await {
                     (Read::Some { full: true }, _) => task::yield_now().await,
                     (Read::Some { full: false } | Read::Nothing, Some(again)) => {
                         linger = again;
@@ -224,14 +204,17 @@ impl Connection<'_> {
     }
 
     /// Reads once, and waits until the queues have what was read.
-    async fn read(&mut self, stream: SockRef<'_>, stop: &CancellationToken) -> (Read, Option<Duration>) {
+    async fn read(&mut self, stream: SockRef<'_>) -> (Read, Option<Duration>) {
         let mut desk = self.streams.desk.lock().await;
+        if self.is_left() {
+            return (Read::Nothing, None);
+        }
         let mut chunk = std::mem::take(&mut desk.chunk);
         chunk.resize(CHUNK, 0);
         // The socket is one that does not wait.
         let count = std::io::Read::read(&mut &*stream, &mut chunk);
         let records = match &count {
-            Ok(count) => self.take(chunk.get(..*count).unwrap_or_default(), &mut desk, stop).await,
+            Ok(count) => self.take(chunk.get(..*count).unwrap_or_default(), &mut desk).await,
             Err(_) => 0,
         };
         desk.chunk = chunk;
@@ -252,7 +235,7 @@ impl Connection<'_> {
     }
 
     /// Takes the messages out of a chunk, and waits until the queues have them; returns how many there were.
-    async fn take(&mut self, mut chunk: &[u8], desk: &mut Desk, stop: &CancellationToken) -> u64 {
+    async fn take(&mut self, mut chunk: &[u8], desk: &mut Desk) -> u64 {
         let others = self.streams.unfinished.load(Ordering::Relaxed).saturating_sub(self.held);
         let room = UNFINISHED.saturating_sub(others).max(SHARE);
         let received = intake::now();
@@ -261,11 +244,11 @@ impl Connection<'_> {
             records += 1;
             desk.intake.take(message.bytes, end_of(message.cut), Origin::Peer(self.peer), received);
             if desk.intake.is_full() {
-                desk.deliver(stop).await;
+                self.source.deliver(desk, self.watch.place).await;
             }
         }
         self.account();
-        desk.deliver(stop).await;
+        self.source.deliver(desk, self.watch.place).await;
         records
     }
 
@@ -283,21 +266,25 @@ impl Drop for Connection<'_> {
 }
 
 impl Desk {
-    /// Waits for the queues; when the source stops, only so long.
-    async fn deliver(&mut self, stop: &CancellationToken) {
+    /// Waits for the queues, and returns whether they have the records; when the source stops, only so long.
+    pub(super) async fn deliver(&mut self, stop: &CancellationToken) -> bool {
+        let Self { intake, until, .. } = self;
         let last = async {
             stop.cancelled().await;
-            time::sleep(LAST_DELIVERY).await;
+            time::sleep_until(*until.get_or_insert_with(|| time::Instant::now() + LAST_DELIVERY)).await;
         };
-        let delivered = tokio::select! {
+        tokio::select! {
             biased;
-            () = self.intake.deliver() => true,
+            () = intake.deliver() => true,
             () = last => false,
-        };
-        if !delivered {
-            self.intake.give_up();
         }
     }
+}
+
+/// Notes that there was nothing: wait for news from now on.
+fn note_empty(stream: &TcpStream) {
+    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+    let _ = stream.try_io(Interest::READABLE, nothing);
 }
 
 fn end_of(cut: bool) -> End {

@@ -18,6 +18,8 @@ use crate::spool::Queue;
 use crate::spool::QueueSettings;
 use crate::spool::WhenFull;
 
+mod handover;
+
 /// Longest wait for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -78,13 +80,17 @@ impl Rig {
 }
 
 fn queue_in(folder: &TempDir, counters: &Counters) -> Queue {
+    queue_with(&folder.path().join("queue"), 64 << 20, counters)
+}
+
+fn queue_with(folder: &std::path::Path, cap: u64, counters: &Counters) -> Queue {
     let settings = QueueSettings {
-        folder: folder.path().join("queue"),
-        cap: 64 << 20,
+        folder: folder.to_owned(),
+        cap,
         when_full: WhenFull::Block,
         sync: Duration::from_secs(1),
         seal_after: Duration::from_millis(10),
-        segment: 1 << 20,
+        segment: (cap / 8).min(1 << 20),
     };
     let queue = Queue::open(settings, counters.workspace("test")).unwrap();
     let tended = queue.clone();
@@ -118,6 +124,7 @@ fn context(bound: watch::Sender<Vec<Bound>>) -> Context {
         address: "10.0.0.5".to_owned(),
         zone: TimeZone::UTC,
         bound,
+        handover: Handover::default(),
     }
 }
 
@@ -313,7 +320,9 @@ async fn what_is_there_when_the_source_stops_is_taken() {
     let mut rows = messages(&rows);
     rows.sort();
     assert_eq!(rows, ["by tcp", "by udp", "half"]);
-    assert_eq!(tcp.read(&mut [0]).expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+    // The end is seen by who looks; who does not look is told by a reset.
+    assert_eq!(tcp.read(&mut [0]).unwrap(), 0);
+    assert_eq!(tcp.write(b"<13>a: too late").expect_err("a reset").kind(), ErrorKind::BrokenPipe);
 }
 
 #[tokio::test]
