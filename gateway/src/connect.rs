@@ -9,6 +9,7 @@
 pub mod canary;
 mod hashers;
 mod identify;
+mod lanes;
 mod live;
 mod standing;
 pub mod surge;

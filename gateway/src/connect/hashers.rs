@@ -24,10 +24,15 @@ use crate::system;
 
 /// How long a check waits for processor time that is left over.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// A check, and who waits for its verdict.
+
+/// A verdict on a password.
+pub(super) type Verdict = Result<Client, Refusal>;
+type Done = Box<dyn FnOnce(Verdict) + Send>;
+
+/// A check, and what becomes of its verdict.
 struct Job {
     check: PasswordCheck,
-    verdict: oneshot::Sender<Result<Client, Refusal>>,
+    done: Done,
     since: Instant,
 }
 
@@ -56,10 +61,19 @@ impl Hashers {
         Self { count, jobs: OnceLock::new() }
     }
 
-    /// Runs a check. The caller bounds how many run at once; more would wait for each other.
-    pub(super) async fn run(&self, check: PasswordCheck) -> Result<Client, Refusal> {
-        let (verdict, told) = oneshot::channel();
-        self.jobs.get_or_init(|| start(self.count)).add(Job { check, verdict, since: Instant::now() });
+    /// Runs a check, and has its verdict `noted` also when nobody waits for it any more. The caller bounds how many run at
+    /// once; more would wait for each other.
+    pub(super) async fn run(
+        &self,
+        check: PasswordCheck,
+        noted: impl FnOnce(&Verdict) + Send + 'static,
+    ) -> Verdict {
+        let (tell, told) = oneshot::channel();
+        let done = Box::new(move |verdict| {
+            noted(&verdict);
+            let _ = tell.send(verdict);
+        });
+        self.jobs.get_or_init(|| start(self.count)).add(Job { check, done, since: Instant::now() });
         told.await.map_err(|_| Refusal::Internal)?
     }
 }
@@ -127,10 +141,10 @@ fn start(count: usize) -> Arc<Jobs> {
 
 fn work(jobs: &Jobs, age: Duration) {
     let mut memory = HashMemory::default();
-    while let Some(Job { check, verdict, .. }) = jobs.next(age) {
+    while let Some(Job { check, done, .. }) = jobs.next(age) {
         // A mistake of a hash's code must cost one check and no thread.
-        let done = catch_unwind(AssertUnwindSafe(|| check.run(&mut memory)));
-        let _ = verdict.send(done.unwrap_or(Err(Refusal::Internal)));
+        let verdict = catch_unwind(AssertUnwindSafe(|| check.run(&mut memory)));
+        done(verdict.unwrap_or(Err(Refusal::Internal)));
     }
 }
 
@@ -142,14 +156,31 @@ mod tests {
     #[tokio::test]
     async fn where_no_time_is_left_over_the_reserve_steps_in() {
         let hashers = Hashers::new(0);
-        assert_eq!(hashers.run(unproven("right")).await.map(|client| client.user().is_some()), Ok(true));
-        assert_eq!(hashers.run(unproven("wrong")).await.map(drop), Err(Refusal::CredentialsRejected));
+        assert_eq!(
+            hashers.run(unproven("right"), |_| ()).await.map(|client| client.user().is_some()),
+            Ok(true)
+        );
+        assert_eq!(hashers.run(unproven("wrong"), |_| ()).await.map(drop), Err(Refusal::CredentialsRejected));
+    }
+
+    #[tokio::test]
+    async fn a_verdict_is_noted_also_when_nobody_waits_for_it_any_more() {
+        let hashers = Hashers::new(1);
+        let (note, noted) = std::sync::mpsc::channel();
+        let run =
+            hashers.run(unproven("wrong"), move |verdict| note.send(verdict.is_err()).expect("we listen"));
+        tokio::select! {
+            biased;
+            _ = run => {}
+            () = async {} => {}
+        }
+        assert_eq!(noted.recv(), Ok(true));
     }
 
     #[tokio::test]
     async fn a_check_that_nobody_will_run_ends_as_an_internal_error() {
         let hashers = Hashers::new(1);
         hashers.jobs.get_or_init(Arc::default).lock().over = true;
-        assert_eq!(hashers.run(unproven("right")).await.map(drop), Err(Refusal::Internal));
+        assert_eq!(hashers.run(unproven("right"), |_| ()).await.map(drop), Err(Refusal::Internal));
     }
 }

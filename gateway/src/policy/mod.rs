@@ -15,6 +15,7 @@ pub mod destinations;
 pub mod expectations;
 pub mod filter;
 pub mod fleet;
+pub mod guessing;
 pub mod limits;
 pub mod names;
 pub mod passwords;

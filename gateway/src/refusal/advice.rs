@@ -21,7 +21,7 @@ impl Refusal {
             Self::CredentialsMissing => "No password was sent, and the client's network belongs to no role. Usual once for clients that ask first (Java, `curl --proxy-anyauth`). Else give the agent a user, or put its network in `anonymous_from`.",
             Self::CredentialsRejected => "Unknown user or wrong password. Check special characters in the agent's setting. `la-gateway users list` and `users add`. A changed users file is in force within seconds (`[reload] watch`), or after `la-gateway reload`.",
             Self::FailedLogins { .. } => "Too many wrong passwords from this address. Find the agent with the old password; `client` names it. It passes within seconds once that stops.",
-            Self::PasswordWorkBusy => "More than 2048 password checks wait. After a restart of many agents it passes. Else somebody guesses passwords.",
+            Self::PasswordWorkBusy => "More than 2048 password checks wait, or 256 from networks that sent wrong ones, or one waited for 10 s. After a restart of many agents it passes. Else somebody guesses passwords.",
             Self::ClientNetworkDenied => "No role has users, and none has the client's network in `anonymous_from`.",
             Self::AddressLiteral => "The client asked for an IP address. Only names can be allowed.",
             Self::PortDenied => "Another port than 443. There is no setting for it.",
