@@ -66,7 +66,8 @@ fn take(
     }
     let (track, Some(holding)) = (&mut tracks[number], holding) else { return };
     track.memory.push((at, holding.memory as f64));
-    track.descriptors.push((at, holding.descriptors as f64));
+    // Pipes are of a pool that has a bound; at the end the gateway is asked how many these are.
+    track.descriptors.push((at, holding.descriptors.saturating_sub(holding.pipes) as f64));
     track.series.extend(series.map(|series| (at, series as f64)));
 }
 

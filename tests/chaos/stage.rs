@@ -49,6 +49,8 @@ pub(crate) struct Stage {
     /// What each gateway held when it had just started.
     pub(crate) idle: Vec<Holding>,
     pub(crate) edges: Vec<Mutex<Edge>>,
+    /// One fault at once of each link, of the inner and the outer one of each gateway.
+    pub(crate) links: Vec<[Mutex<()>; 2]>,
     pub(crate) tally: Tally,
     pub(crate) journal: Journal,
     pub(crate) memory: memory::Groups,
@@ -160,6 +162,7 @@ impl Stage {
             gates,
             idle: Vec::new(),
             edges: Vec::new(),
+            links: (0..cast.gateways).map(|_| Default::default()).collect(),
             tally: Tally::default(),
             journal,
             memory,

@@ -234,6 +234,8 @@ async fn at_link(stage: &Stage, gateway: usize, side: &str, step: Step) -> Resul
         verdict => format!("{way} \"{side}\" {verdict}; "),
     };
     let table = format!("chaos_{side}");
+    // A fault that heals late would take the next one's table away.
+    let _alone = stage.links[gateway][usize::from(side == "outer")].lock().await;
     stage.network.load(
         host,
         &format!(

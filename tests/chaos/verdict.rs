@@ -19,8 +19,9 @@ use crate::tally::Double;
 /// How long agents have by themselves; their longest wait after a failure of the service is a minute, of a token and a
 /// clock that is off five. Then they are started anew, which begins with no wait.
 const BY_THEMSELVES: Duration = Duration::from_secs(25);
-/// How long everything may take to be sent, at the very end.
-const DRAINED: Duration = Duration::from_secs(150);
+/// How long nothing more may have been sent, at the very end, and how long all of it may take: hours of faults leave long queues.
+const STANDS_STILL: Duration = Duration::from_secs(120);
+const DRAINED: Duration = Duration::from_secs(1800);
 /// How long a gateway may take until it holds nothing any more: it keeps a drained tunnel for 3 seconds, threads for ten.
 const GIVEN_BACK: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -53,30 +54,33 @@ pub(crate) struct Sums {
     pub(crate) holding: Vec<(Holding, Holding)>,
 }
 
-/// Waits until every agent has sent what it has.
+/// Waits until every agent has sent what it has, as long as it gets less.
 pub(crate) async fn drain(stage: &Stage) -> Duration {
     let (begin, mut helped) = (Instant::now(), false);
+    let (mut least, mut since) = (u64::MAX, begin);
     loop {
         let waiting = waiting(stage).await;
         if waiting.is_empty() {
             return begin.elapsed();
         }
-        if begin.elapsed() > DRAINED {
-            for (number, what) in &waiting {
-                let words = stage.edges[*number].lock().await.last_words();
-                stage
-                    .journal
-                    .broken(format!("agent {number} does not get its records through: {what}\n{words}"));
+        let left = waiting.iter().map(|agent| agent.records).fold(0, u64::saturating_add);
+        if left < least {
+            (least, since) = (left, Instant::now());
+        }
+        if since.elapsed() > STANDS_STILL || begin.elapsed() > DRAINED {
+            for Waiting { agent, what, .. } in &waiting {
+                let words = stage.edges[*agent].lock().await.last_words();
+                stage.journal.broken(format!("agent {agent} does not get its records through: {what}\n{words}"));
             }
             return begin.elapsed();
         }
         if begin.elapsed() > BY_THEMSELVES && !std::mem::replace(&mut helped, true) {
-            for (number, what) in &waiting {
-                stage.journal.say("hurried", json!({ "who": format!("agent {number}"), "why": what }));
+            for Waiting { agent, what, .. } in &waiting {
+                stage.journal.say("hurried", json!({ "who": format!("agent {agent}"), "why": what }));
                 stage
                     .journal
                     .count("agents started anew at the end, in place of waiting out their longest wait");
-                if let Err(error) = stage.edges[*number].lock().await.end("TERM", Duration::ZERO).await {
+                if let Err(error) = stage.edges[*agent].lock().await.end("TERM", Duration::ZERO).await {
                     stage.journal.broken(error);
                 }
             }
@@ -85,10 +89,18 @@ pub(crate) async fn drain(stage: &Stage) -> Duration {
     }
 }
 
-/// Returns the agents that still have something to send, and what.
-async fn waiting(stage: &Stage) -> Vec<(usize, String)> {
+/// An agent that still has something to send.
+struct Waiting {
+    agent: usize,
+    /// In its queue and unread in its log; without an answer of it more than any.
+    records: u64,
+    what: String,
+}
+
+/// Returns the agents that still have something to send.
+async fn waiting(stage: &Stage) -> Vec<Waiting> {
     let mut all = Vec::new();
-    for (number, edge) in stage.edges.iter().enumerate() {
+    for (agent, edge) in stage.edges.iter().enumerate() {
         let mut edge = edge.lock().await;
         let lines = edge.series.iter().filter(|series| series.way == Way::File);
         let unread: u64 = {
@@ -98,17 +110,15 @@ async fn waiting(stage: &Stage) -> Vec<(usize, String)> {
         edge.note_losses().await;
         let dropped = edge.losses().get("dropped").copied().unwrap_or_default();
         let Some(status) = edge.status().await else {
-            all.push((number, "it does not answer".to_owned()));
+            all.push(Waiting { agent, records: u64::MAX, what: "it does not answer".to_owned() });
             continue;
         };
         let workspace = &status["workspaces"][0];
         let queued = workspace["queue_records"].as_u64().unwrap_or_default();
         if queued > 0 || unread > dropped {
             let trouble = workspace["trouble"].as_str().unwrap_or_default();
-            all.push((
-                number,
-                format!("{queued} in its queue, {unread} lines of its log have not come; {trouble}"),
-            ));
+            let what = format!("{queued} in its queue, {unread} lines of its log have not come; {trouble}");
+            all.push(Waiting { agent, records: queued + unread, what });
         }
     }
     all
