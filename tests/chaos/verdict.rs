@@ -70,7 +70,9 @@ pub(crate) async fn drain(stage: &Stage) -> Duration {
         if since.elapsed() > STANDS_STILL || begin.elapsed() > DRAINED {
             for Waiting { agent, what, .. } in &waiting {
                 let words = stage.edges[*agent].lock().await.last_words();
-                stage.journal.broken(format!("agent {agent} does not get its records through: {what}\n{words}"));
+                stage
+                    .journal
+                    .broken(format!("agent {agent} does not get its records through: {what}\n{words}"));
             }
             return begin.elapsed();
         }
