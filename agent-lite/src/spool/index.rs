@@ -27,12 +27,14 @@ pub(super) struct Index {
     normal: VecDeque<Entry>,
     handed: Option<u64>,
     tables: Vec<Table>,
+    /// How many segments of each table there are, by its place.
+    counts: Vec<u32>,
 }
 
 impl Index {
     pub(super) fn new() -> Self {
         let tables = vec![Table::Heartbeat, Table::Operation];
-        Self { urgent: VecDeque::new(), normal: VecDeque::new(), handed: None, tables }
+        Self { urgent: VecDeque::new(), normal: VecDeque::new(), handed: None, tables, counts: Vec::new() }
     }
 
     /// Returns the place of a table; `None` when there are more than anybody has.
@@ -52,6 +54,7 @@ impl Index {
 
     /// Adds a segment in the order of the numbers.
     pub(super) fn insert(&mut self, entry: Entry) {
+        self.count(entry.table, 1);
         let row = self.row(entry.table);
         let at = row.partition_point(|known| known.number < entry.number);
         row.insert(at, entry);
@@ -59,6 +62,7 @@ impl Index {
 
     /// Adds a segment behind all others; [`Self::sort`] follows.
     pub(super) fn push(&mut self, entry: Entry) {
+        self.count(entry.table, 1);
         self.row(entry.table).push_back(entry);
     }
 
@@ -111,16 +115,14 @@ impl Index {
         if self.handed == Some(number) {
             self.handed = None;
         }
-        for row in [&mut self.urgent, &mut self.normal] {
-            if let Some(at) = position(row, number) {
-                let entry = row.remove(at);
-                if row.capacity() > 64 && row.len() < row.capacity() / 4 {
-                    row.shrink_to(row.len() * 2);
-                }
-                return entry;
-            }
+        let rows = [&mut self.urgent, &mut self.normal];
+        let (row, at) = rows.into_iter().find_map(|row| position(row, number).map(|at| (row, at)))?;
+        let entry = row.remove(at)?;
+        if row.capacity() > 64 && row.len() < row.capacity() / 4 {
+            row.shrink_to(row.len() * 2);
         }
-        None
+        self.count(entry.table, -1);
+        Some(entry)
     }
 
     /// Corrects what is known of a segment.
@@ -129,6 +131,21 @@ impl Index {
             if let Some(known) = position(row, entry.number).and_then(|at| row.get_mut(at)) {
                 *known = entry;
             }
+        }
+    }
+
+    /// Returns whether there is any segment of a table.
+    pub(super) fn has(&self, table: TableId) -> bool {
+        self.counts.get(usize::from(table.0)).is_some_and(|count| *count > 0)
+    }
+
+    fn count(&mut self, table: TableId, change: i32) {
+        let place = usize::from(table.0);
+        if self.counts.len() <= place {
+            self.counts.resize(place + 1, 0);
+        }
+        if let Some(count) = self.counts.get_mut(place) {
+            *count = count.saturating_add_signed(change);
         }
     }
 

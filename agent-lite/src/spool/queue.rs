@@ -203,7 +203,9 @@ impl Queue {
 
     /// Removes a segment that is delivered wholly.
     pub fn remove(&self, segment: &Segment) {
-        self.0.store().remove(segment.number);
+        let mut store = self.0.store();
+        store.remove(segment.number);
+        self.wake(store);
         self.0.freed.notify_waiters();
     }
 

@@ -308,6 +308,9 @@ impl Store {
     fn forget(&mut self, entry: Entry) -> u32 {
         self.index.remove(entry.number);
         self.open.retain(|open| open.entry.number != entry.number);
+        // What is open of its table may be due now.
+        self.flow.wake |=
+            !self.index.has(entry.table) && self.open.iter().any(|open| open.entry.table == entry.table);
         self.sealing.retain(|open| open.entry.number != entry.number);
         self.failed_loads = 0;
         let Some(delivered) = self.progress.remove(&entry.number) else { return 0 };

@@ -68,7 +68,9 @@ struct Synced {
 impl Store {
     /// Closes what is old enough and decides what is due.
     pub(super) fn plan(&mut self, now: Instant) -> Plan {
-        while let Some(at) = self.open.iter().position(|open| now >= self.seal_due(open)) {
+        while let Some(at) =
+            self.open.iter().position(|open| self.seal_due(open).is_some_and(|due| now >= due))
+        {
             self.close(at);
         }
         self.flow.wake = false;
@@ -84,13 +86,19 @@ impl Store {
         if sync.is_some_and(|due| due <= now) {
             return Plan::Sync(self.begin(now));
         }
-        let seal = self.open.iter().map(|open| self.seal_due(open)).min();
+        let seal = self.open.iter().filter_map(|open| self.seal_due(open)).min();
         [sync, seal].into_iter().flatten().min().map_or(Plan::Idle, Plan::At)
     }
 
-    fn seal_due(&self, open: &Open) -> Instant {
+    /// Returns when an open segment is old enough. While one of its table waits to be sent, it would only wait, too: it
+    /// grows instead, so that what gathers in an outage goes out in few full requests.
+    fn seal_due(&self, open: &Open) -> Option<Instant> {
+        let table = open.entry.table;
+        if self.index.has(table) || self.sealing.iter().any(|sealing| sealing.entry.table == table) {
+            return None;
+        }
         let times = if *self.index.table(open.entry.table) == Table::Perf { SAMPLES_GATHER } else { 1 };
-        after(open.born, self.settings.seal_after.saturating_mul(times))
+        Some(after(open.born, self.settings.seal_after.saturating_mul(times)))
     }
 
     fn begin(&mut self, now: Instant) -> Work {

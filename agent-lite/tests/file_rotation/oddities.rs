@@ -149,6 +149,26 @@ fn a_file_that_was_renamed_or_compressed_while_nobody_read_is_read_to_its_end() 
 }
 
 #[test]
+fn of_a_compressed_file_that_breaks_off_the_lines_before_are_read_and_the_rest_when_it_is_there() {
+    let stage = Stage::new("app.log*");
+    let lines: String = (0..10_000).map(|number| format!("line {number}\n")).collect();
+    append(&stage.log("whole"), &lines);
+    assert!(Command::new("gzip").arg(stage.log("whole")).status().unwrap().success());
+    let whole = fs::read(stage.log("whole.gz")).unwrap();
+    let (there, missing) = whole.split_at(whole.len() * 9 / 10);
+    append(&stage.log("app.log.1.gz"), there);
+    let running = stage.start();
+    stage.until("it is said", || stage.lost(Loss::Unreadable) == 1);
+    let texts = stage.wait(8_000);
+    let last = texts.last().unwrap().strip_prefix("line ").unwrap().parse::<usize>().unwrap();
+    assert_eq!(last + 1, texts.len());
+    append(&stage.log("app.log.1.gz"), missing);
+    let texts = stage.wait(10_000);
+    running.stop();
+    assert!(texts.iter().map(|text| format!("{text}\n")).collect::<String>() == lines);
+}
+
+#[test]
 fn a_copy_is_not_read_twice_and_two_files_that_begin_alike_are_both_read() {
     let stage = Stage::new("*");
     let banner = "banner\n".repeat(10);

@@ -28,6 +28,8 @@ const FAST: f64 = 1000.0;
 const FEWEST: f64 = 500.0;
 const MOST: f64 = 8_000.0;
 const NEARER: usize = 3;
+/// How often a rate is tried until it holds: what else runs on the machine only ever takes time away.
+const TRIES: usize = 3;
 /// How long tunnels may take to stand.
 const READY: Duration = Duration::from_secs(60);
 /// How long a job may take beyond its time.
@@ -92,14 +94,18 @@ fn once(
 /// Finds the most agents of an upload a minute whose p99 is below [`FAST`]: doubles, then halves the distance.
 fn held(stage: &Stage, program: &Program, size: Size) -> anyhow::Result<Measurement> {
     let mut trials = Vec::new();
+    // What cannot be started holds not a few agents: there is no figure.
+    program.start(stage, Scenario::Held.leg())?.process.end();
     let mut holds = |uploads: f64| {
-        let outcome = once(stage, program, Scenario::Held, Size { uploads, ..size });
-        let holds = outcome.as_ref().is_ok_and(|(done, ..)| done.failed == 0 && done.p99 < FAST);
-        trials.push(match outcome {
-            Ok((done, ..)) => json!({ "uploads_a_second": uploads, "done": done }),
-            Err(error) => json!({ "uploads_a_second": uploads, "error": format!("{error:#}") }),
-        });
-        holds
+        (0..TRIES).any(|_| {
+            let outcome = once(stage, program, Scenario::Held, Size { uploads, ..size });
+            let holds = outcome.as_ref().is_ok_and(|(done, ..)| done.failed == 0 && done.p99 < FAST);
+            trials.push(match outcome {
+                Ok((done, ..)) => json!({ "uploads_a_second": uploads, "done": done }),
+                Err(error) => json!({ "uploads_a_second": uploads, "error": format!("{error:#}") }),
+            });
+            holds
+        })
     };
     let (mut held, mut lost) = (0.0, FEWEST);
     while lost <= MOST && holds(lost) {

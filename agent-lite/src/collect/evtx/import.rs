@@ -157,6 +157,41 @@ impl Import {
     }
 }
 
+/// What the reading of a whole file gave. For the fuzzer.
+#[cfg(fuzzing)]
+#[derive(Debug)]
+pub struct Whole {
+    /// The records, in batches.
+    pub frames: Vec<Frames>,
+    /// Events that were read.
+    pub events: u64,
+    /// Events that another reading finds, from where this one ended.
+    pub again: u64,
+    /// Pieces that cannot be read.
+    pub damaged: u64,
+}
+
+/// Reads a whole file as a source does, and once more from where that ended.
+#[cfg(fuzzing)]
+pub fn read_whole(file: &File, size: u64) -> Result<Whole, String> {
+    let read = |marks| {
+        let file = file.try_clone().map_err(|error| error.to_string())?;
+        let (sender, mut receiver) = mpsc::channel(super::AHEAD);
+        let reader = std::thread::spawn(move || Import::new(marks, size, sender).read(file));
+        let batches: Vec<Batch> = std::iter::from_fn(|| receiver.blocking_recv()).collect();
+        reader.join().map_err(|_| "the reader broke off".to_owned())??;
+        Ok::<_, String>(batches)
+    };
+    let batches = read(Vec::new())?;
+    let last = |batches: &[Batch]| {
+        batches.last().map_or((0, Mark::default()), |last| (last.events, last.mark.clone()))
+    };
+    let (events, mark) = last(&batches);
+    let again = if mark.is_empty() { 0 } else { last(&read(vec![mark])?).0 };
+    let damaged = batches.iter().map(|batch| batch.damaged).sum();
+    Ok(Whole { frames: batches.into_iter().map(|batch| batch.frames).collect(), events, again, damaged })
+}
+
 fn step(record: &EvtxRecord<'_>) -> (u64, i64) {
     (record.event_record_id, record.timestamp.as_microsecond())
 }

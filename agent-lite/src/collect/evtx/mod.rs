@@ -26,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::import::Batch;
 use self::import::Import;
+#[cfg(fuzzing)]
+pub use self::import::read_whole;
 use self::positions::Known;
 use self::positions::Positions;
 use super::apart::apart;

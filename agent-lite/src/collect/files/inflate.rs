@@ -24,6 +24,17 @@ pub(super) struct Inflating {
     at: u64,
     bytes: Vec<u8>,
     ended: bool,
+    /// Why it could not be decompressed further.
+    broken: Option<Broken>,
+}
+
+/// Where a file cannot be decompressed further.
+#[derive(Debug)]
+struct Broken {
+    kind: io::ErrorKind,
+    why: String,
+    /// From where the bytes before it were shown.
+    shown: Option<u64>,
 }
 
 /// Bytes of compressed data in which something must be: a file of nothing but empty members would be read through at
@@ -71,7 +82,7 @@ impl Read for Cursor {
 impl Inflating {
     pub(super) fn new(file: &File) -> io::Result<Self> {
         let decoder = MultiGzDecoder::new(BufReader::with_capacity(INPUT, Cursor::new(file)?));
-        Ok(Self { decoder, at: 0, bytes: Vec::new(), ended: false })
+        Ok(Self { decoder, at: 0, bytes: Vec::new(), ended: false, broken: None })
     }
 
     /// Returns how many bytes of the compressed file were read.
@@ -80,6 +91,9 @@ impl Inflating {
     }
 
     /// Appends up to so many bytes from a position, which never goes back.
+    ///
+    /// What stands before a place that cannot be decompressed is shown; the error comes when the position has not
+    /// moved since.
     pub(super) fn read(&mut self, from: u64, most: usize, into: &mut Vec<u8>) -> io::Result<Inflated> {
         let mut budget = TURN;
         loop {
@@ -87,7 +101,8 @@ impl Inflating {
                 usize::try_from(from.saturating_sub(self.at)).unwrap_or(usize::MAX).min(self.bytes.len());
             self.bytes.drain(..skip);
             self.at += skip as u64;
-            if self.ended || (self.at == from && self.bytes.len() >= most) {
+            let over = self.ended || self.broken.is_some();
+            if over || (self.at == from && self.bytes.len() >= most) {
                 break;
             }
             if budget == 0 {
@@ -97,10 +112,23 @@ impl Inflating {
             self.bytes.resize(begins + budget.min(WINDOW), 0);
             let count = self.decoder.read(self.bytes.get_mut(begins..).unwrap_or_default());
             self.bytes.truncate(begins + *count.as_ref().unwrap_or(&0));
-            let count = count?;
+            let count = match count {
+                Ok(count) => count,
+                Err(error) => {
+                    self.broken = Some(Broken { kind: error.kind(), why: error.to_string(), shown: None });
+                    continue;
+                }
+            };
             self.decoder.get_mut().get_mut().fruitless = 0;
             self.ended = count == 0;
             budget = budget.saturating_sub(count.max(1));
+        }
+        if let Some(broken) = &mut self.broken {
+            let moved = broken.shown.is_none_or(|shown| shown < from);
+            if self.at != from || self.bytes.is_empty() || !moved {
+                return Err(io::Error::new(broken.kind, broken.why.clone()));
+            }
+            broken.shown = Some(from);
         }
         let shown = if self.at == from { self.bytes.len().min(most) } else { 0 };
         into.extend_from_slice(self.bytes.get(..shown).unwrap_or_default());
@@ -124,6 +152,25 @@ pub(super) fn peek(file: &File, size: u64) -> io::Result<(Vec<u8>, u32)> {
     Ok((head, u32::from_le_bytes(length)))
 }
 
+/// Reads a compressed file as a source does, in pieces; returns its content, at most so much, and how it ended. For
+/// the fuzzer.
+#[cfg(fuzzing)]
+pub fn inflate_whole(file: &File, piece: usize, most: usize) -> (Vec<u8>, io::Result<()>) {
+    let mut all = Vec::new();
+    let mut inflating = match Inflating::new(file) {
+        Ok(inflating) => inflating,
+        Err(error) => return (all, Err(error)),
+    };
+    while all.len() < most {
+        match inflating.read(all.len() as u64, piece, &mut all) {
+            Ok(Inflated::Last) => break,
+            Ok(_) => {}
+            Err(error) => return (all, Err(error)),
+        }
+    }
+    (all, Ok(()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +185,33 @@ mod tests {
         assert_eq!(peek(&file, size).unwrap_err().kind(), io::ErrorKind::InvalidData);
         let read = Inflating::new(&file).unwrap().read(0, 10, &mut Vec::new());
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn what_stands_before_a_damage_is_read_and_then_the_damage_is_said() {
+        let lines: String = (0..20_000).map(|number| format!("line {number}\n")).collect();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(lines.as_bytes()).unwrap();
+        let whole = encoder.finish().unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&whole[..whole.len() * 9 / 10]).unwrap();
+        let mut known = Vec::new();
+        let kind =
+            MultiGzDecoder::new(&whole[..whole.len() * 9 / 10]).read_to_end(&mut known).unwrap_err().kind();
+        let (mut inflating, mut all) = (Inflating::new(&file).unwrap(), Vec::new());
+        let error = loop {
+            match inflating.read(all.len() as u64, WINDOW, &mut all) {
+                Ok(inflated) => assert_ne!(inflated, Inflated::Last),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), kind);
+        assert!(all.len() > WINDOW && all == known, "{} of {} bytes", all.len(), known.len());
+        // Whoever cannot use what is left is not shown it for ever.
+        let (mut inflating, mut rest) = (Inflating::new(&file).unwrap(), Vec::new());
+        let from = known.len() as u64 - 3;
+        while inflating.read(from, WINDOW, &mut rest).is_ok() {}
+        assert_eq!(rest, known[known.len() - 3..]);
     }
 
     #[test]

@@ -33,6 +33,8 @@ use jiff::tz::TimeZone;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(fuzzing)]
+pub use self::inflate::inflate_whole;
 use self::positions::Loaded;
 use self::positions::Positions;
 use self::reader::AGAIN;

@@ -180,6 +180,39 @@ async fn samples_of_counters_gather_six_times_as_long_as_other_records() {
     tending.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn while_a_segment_waits_the_next_of_its_table_grows_and_is_sealed_as_soon_as_that_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (queue, _) = open(&settings(folder.path()));
+    let tending = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.tend().await }
+    });
+    queue.append(&Table::Syslog, &records([1])).unwrap();
+    let first = queue.next().await;
+    for number in 2..=50 {
+        queue.append(&Table::Syslog, &records([number])).unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+    queue.append(&Table::Operation, &records([51])).unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(
+        on_disk(&settings(folder.path())).1,
+        3,
+        "one that waits, one that grows, one of another table"
+    );
+    assert_eq!(load_here(&first).await, [1]);
+    queue.remove(&first);
+    let other = queue.next().await;
+    assert!(*other.table() == Table::Operation, "nothing keeps back another table");
+    queue.remove(&other);
+    let removed = tokio::time::Instant::now();
+    let next = tokio::time::timeout(Duration::from_secs(60), queue.next()).await.expect("it is sealed");
+    assert_eq!(load_here(&next).await, (2..=50).collect::<Vec<_>>());
+    assert!(removed.elapsed() < Duration::from_secs(2));
+    tending.abort();
+}
+
 #[test]
 fn appends_during_a_sync_are_neither_lost_nor_said_to_be_on_the_disk() {
     let folder = tempfile::tempdir().unwrap();
