@@ -270,6 +270,7 @@ fn left_over(gate: &crate::gate::Gate, idle: Holding) -> Vec<String> {
                 "la_gateway_setups_waiting",
                 "la_gateway_connected_clients",
                 "la_gateway_active_client_connections",
+                "la_gateway_pipes_in_use",
             ] {
                 let value = metrics.sum(name).unwrap_or(f64::NAN);
                 if value != 0.0 {

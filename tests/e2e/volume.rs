@@ -146,6 +146,8 @@ async fn s08_busy_tunnels_share_a_few_pipes_and_stuck_ones_do_not_stop_the_other
     }
     let expected: Vec<u8> = Content::new(SEED, LARGE).flatten().take(SOME).collect();
     assert!(found[..SOME] == expected, "the content is another one");
+    drop((stuck, stream));
+    stage.gateway.wait_for_metric("la_gateway_pipes_in_use", &[], 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

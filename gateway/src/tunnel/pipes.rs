@@ -146,6 +146,7 @@ impl Pipes {
         inner.staying += usize::from(stays);
         drop(inner);
         // From here on the loan's end gives everything back.
+        self.metrics.lent();
         let mut loan = Loan { pipes: Arc::clone(self), pipe: ready, inside: 0, stays };
         if loan.pipe.is_none() {
             loan.pipe = Pipe::new(self.budget.size).ok();
@@ -259,6 +260,7 @@ impl Drop for Loan {
         if pipe.is_some() && !is_empty {
             self.pipes.metrics.closed();
         }
+        self.pipes.metrics.returned();
         let mut inner = self.pipes.lock();
         inner.staying -= usize::from(self.stays);
         match pipe.filter(|_| is_empty) {

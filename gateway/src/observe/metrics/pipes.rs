@@ -6,10 +6,11 @@ use prometheus::Registry;
 
 use super::registered;
 
-/// How many pipes there are, and how often there was none.
+/// How many pipes there are, how many are in use, and how often there was none.
 #[derive(Clone)]
 pub struct PipeMetrics {
     open: IntGauge,
+    in_use: IntGauge,
     none: IntCounter,
 }
 
@@ -19,6 +20,13 @@ impl PipeMetrics {
             open: registered(
                 registry,
                 IntGauge::new("la_gateway_pipes_open", "Pipes that tunnels' bytes are moved through.")?,
+            )?,
+            in_use: registered(
+                registry,
+                IntGauge::new(
+                    "la_gateway_pipes_in_use",
+                    "Pipes that are lent to tunnels now; of those that are open.",
+                )?,
             )?,
             none: registered(
                 registry,
@@ -38,6 +46,22 @@ impl PipeMetrics {
     /// Counts a pipe that was closed.
     pub fn closed(&self) {
         self.open.dec();
+    }
+
+    /// Counts a pipe that a tunnel got.
+    pub fn lent(&self) {
+        self.in_use.inc();
+    }
+
+    /// Counts a pipe that a tunnel has no longer.
+    pub fn returned(&self) {
+        self.in_use.dec();
+    }
+
+    /// Returns how many pipes tunnels have now.
+    #[cfg(test)]
+    pub(crate) fn in_use(&self) -> i64 {
+        self.in_use.get()
     }
 
     /// Counts that a pipe was asked for and there was none.

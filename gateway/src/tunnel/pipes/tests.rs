@@ -122,6 +122,11 @@ fn a_pipe_that_saw_an_error_is_not_lent_again() {
 /// Open, empty in the pool, and lent with leave to stay.
 fn numbers(pipes: &Pipes) -> (usize, usize, usize) {
     let inner = pipes.lock();
+    assert_eq!(
+        pipes.metrics.in_use(),
+        (inner.open - inner.empty.len()) as i64,
+        "the gauge says how many are lent"
+    );
     (inner.open, inner.empty.len(), inner.staying)
 }
 
