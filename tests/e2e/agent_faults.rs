@@ -292,15 +292,17 @@ async fn an_agent_that_is_killed_between_the_third_and_fourth_call_of_a_blob_los
     let mut agent = trial.start().await;
     append_series(&trial.log("app.log"), "f", 0..MANY, LENGTH);
     let refused = |fake: &FakeWorkspaces| {
-        fake.requests_at(trial.id(0), Place::BlobDone)
-            .iter()
-            .any(|request| request.status == Some(503))
-            .then_some(())
+        let requests = fake.requests_at(trial.id(0), Place::BlobDone);
+        requests.iter().filter(|request| request.status == Some(503)).count()
     };
-    trial.fake.wait_for("a notification that is refused", refused).await;
+    let more_than = |known: usize| move |fake: &FakeWorkspaces| (refused(fake) > known).then_some(());
+    trial.fake.wait_for("a notification that is refused", more_than(0)).await;
     agent.kill9().await;
-    trial.fake.clear(told_nothing);
+    // What the killed one had on its way is refused, too: the next one's is not before it.
+    let known = refused(&trial.fake);
     let _agent = trial.start().await;
+    trial.fake.wait_for("another", more_than(known + 1)).await;
+    trial.fake.clear(told_nothing);
     trial.wait_for_series(0, "App_CL", "f", MANY).await;
     trial.drain().await;
     trial.assert_whole(0, "App_CL", "f", MANY);

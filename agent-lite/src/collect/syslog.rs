@@ -16,12 +16,15 @@ mod intake;
 mod pacer;
 mod streams;
 
+use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use socket2::SockRef;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
@@ -196,6 +199,12 @@ impl Source {
             all.push(bound);
         });
     }
+}
+
+/// Asks a socket itself whether there is something to read, and takes nothing; "would block" if there is not. Only the
+/// socket knows: something may have come since it was read last.
+fn look(socket: SockRef<'_>) -> io::Result<()> {
+    socket.peek(&mut [MaybeUninit::uninit()]).map(drop)
 }
 
 #[cfg(all(test, unix))]

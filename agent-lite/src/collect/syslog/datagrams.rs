@@ -37,6 +37,7 @@ use super::drops::Drops;
 use super::intake;
 use super::intake::Intake;
 use super::intake::Origin;
+use super::look;
 use super::pacer::LINGER_LONGER;
 use super::pacer::LINGER_LONGEST;
 use super::pacer::Pace;
@@ -81,7 +82,7 @@ enum Datagram {
 }
 
 /// Waits for news at a socket. While there is one, every datagram wakes the runtime up.
-enum Watch {
+pub(super) enum Watch {
     Udp(tokio::net::UdpSocket),
     Unix(tokio::net::UnixDatagram),
 }
@@ -127,19 +128,18 @@ impl Datagram {
 }
 
 impl Watch {
-    async fn readable(&self) -> io::Result<()> {
+    pub(super) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Udp(socket) => socket.readable().await,
             Self::Unix(socket) => socket.readable().await,
         }
     }
 
-    /// Notes that the socket is empty: wait for news from now on.
-    fn note_empty(&self) {
-        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+    /// Waits for news from now on, if the socket is empty.
+    pub(super) fn note_empty(&self) {
         let _ = match self {
-            Self::Udp(socket) => socket.try_io(Interest::READABLE, nothing),
-            Self::Unix(socket) => socket.try_io(Interest::READABLE, nothing),
+            Self::Udp(socket) => socket.try_io(Interest::READABLE, || look(SockRef::from(socket))),
+            Self::Unix(socket) => socket.try_io(Interest::READABLE, || look(SockRef::from(socket))),
         };
     }
 }

@@ -26,6 +26,7 @@ use super::handover::Live;
 use super::intake;
 use super::intake::Intake;
 use super::intake::Origin;
+use super::look;
 use super::pacer::Pace;
 use super::pacer::Pacer;
 use crate::counters::SourceTally;
@@ -281,10 +282,9 @@ impl Desk {
     }
 }
 
-/// Notes that there was nothing: wait for news from now on.
+/// Waits for news from now on, if there is nothing.
 fn note_empty(stream: &TcpStream) {
-    let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-    let _ = stream.try_io(Interest::READABLE, nothing);
+    let _ = stream.try_io(Interest::READABLE, || look(SockRef::from(stream)));
 }
 
 fn end_of(cut: bool) -> End {

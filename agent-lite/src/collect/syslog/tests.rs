@@ -19,6 +19,7 @@ use crate::spool::QueueSettings;
 use crate::spool::WhenFull;
 
 mod handover;
+mod waiting;
 
 /// Longest wait for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);

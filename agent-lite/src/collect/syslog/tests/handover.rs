@@ -16,7 +16,7 @@ impl Rig {
         self.bound(1).await;
     }
 
-    fn start(&mut self, handover: &Handover, settings: SyslogSettings) {
+    pub(super) fn start(&mut self, handover: &Handover, settings: SyslogSettings) {
         let (bound, listening) = watch::channel(Vec::new());
         let inlet = Inlet::new(vec![self.queue.clone()], self.tally.clone());
         (self.stop, self.bound) = (CancellationToken::new(), listening);
