@@ -1,8 +1,10 @@
 //! The end of a run: everything is sent, compared, explained, and given back.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
 
 use serde_json::json;
 use tokio::time::sleep;
@@ -24,6 +26,8 @@ const STANDS_STILL: Duration = Duration::from_secs(120);
 const DRAINED: Duration = Duration::from_secs(1800);
 /// How long a gateway may take until it holds nothing any more: it keeps a drained tunnel for 3 seconds, threads for ten.
 const GIVEN_BACK: Duration = Duration::from_secs(60);
+/// Examples that are told.
+const SHOWN: usize = 10;
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// What a gateway may hold more than when it had just started: sockets of its resolver and a listener's spare.
 const MORE_DESCRIPTORS: usize = 6;
@@ -139,9 +143,16 @@ pub(crate) async fn compare(stage: &Stage, sums: &mut Sums) {
         stage.journal.broken(format!("a row that nobody has sent: {text:?}"));
     }
     let troubles = stage.journal.troubles();
+    let mut unexplained = BTreeSet::new();
     for double in &arrived.doubles {
         let cause = cause(double, &troubles);
+        if cause.is_none() {
+            unexplained.insert(riddle(double, &troubles));
+        }
         *sums.doubles.entry(cause.unwrap_or("without a cause").to_owned()).or_default() += 1;
+    }
+    for riddle in unexplained.iter().take(SHOWN) {
+        stage.journal.broken(riddle.clone());
     }
     if let Some(count) = sums.doubles.get("without a cause") {
         stage.journal.broken(format!("{count} records came twice, and nothing explains it"));
@@ -209,6 +220,22 @@ fn missing(edge: &Edge, arrived: &Arrived, series: &str, sent: u64) -> (Vec<&'st
 }
 
 /// Returns why a record came twice: what was wrong between its first arrival and the second, the likeliest first.
+/// Says what is known of a record that came twice for no cause: which fault that concerned its agent ended last before it came.
+fn riddle(double: &Double, troubles: &[Trouble]) -> String {
+    let Double { agent, first, again } = double;
+    let seconds =
+        |from: SystemTime, to: SystemTime| to.duration_since(from).unwrap_or_default().as_secs_f64();
+    let before = troubles
+        .iter()
+        .filter(|trouble| trouble.agent.is_none_or(|known| known == *agent))
+        .filter_map(|trouble| Some((trouble.to.filter(|to| to <= first)?, trouble.cause.as_str())))
+        .max_by_key(|(to, _)| *to);
+    let before = before.map_or_else(String::new, |(to, cause)| {
+        format!("; {cause} was over {:.3} s before it came first", seconds(to, *first))
+    });
+    format!("records of agent {agent} came again after {:.3} s{before}", seconds(*first, *again))
+}
+
 fn cause<'a>(double: &Double, troubles: &'a [Trouble]) -> Option<&'a str> {
     let concerns = |trouble: &&Trouble| {
         let over = trouble.to.is_none_or(|to| to + AFTERWARDS >= double.again && to >= double.first);
