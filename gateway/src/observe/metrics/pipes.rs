@@ -59,7 +59,7 @@ impl PipeMetrics {
     }
 
     /// Returns how many pipes tunnels have now.
-    #[cfg(test)]
+    #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn in_use(&self) -> i64 {
         self.in_use.get()
     }
