@@ -22,6 +22,7 @@ use crate::agent_trial::UPLOAD_FAILED;
 use crate::agent_trial::UPLOAD_RESUMED;
 use crate::agent_trial::wait_for;
 
+const FILES: &str = "[source.files.app]\npaths = [\"{logs}/*.log\"]\ntable = \"App_CL\"\nfrom = \"beginning\"\nlook = \"200ms\"\n";
 const SYSLOG: &str = "[source.syslog.local]\ntcp = [\"127.0.0.1:0\"]\n";
 /// Records of a series, and the bytes of each: some segments.
 const MANY: u64 = 1000;
@@ -188,8 +189,7 @@ async fn a_record_that_is_refused_for_ever_is_found_set_aside_and_told_and_all_o
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_without_a_stream_and_a_token_that_is_never_taken_wait_slowly_and_hold_up_nothing_else() {
     let trial = Trial::new(3).await;
-    let files = "[source.files.app]\npaths = [\"{logs}/*.log\"]\ntable = \"App_CL\"\nfrom = \"beginning\"\nlook = \"200ms\"\n";
-    trial.configure(&[(By::Token, ""); 3], &format!("{QUICK}{SYSLOG}{files}"));
+    trial.configure(&[(By::Token, ""); 3], &format!("{QUICK}{SYSLOG}{FILES}"));
     let missing = Fault::status(404).of(trial.id(0)).at(Place::Ingestion).containing("\"RawData\"");
     let missing = trial.fake.fault(missing);
     let refused = trial.fake.fault(Fault::status(401).of(trial.id(1)).at(Place::Ingestion));
@@ -248,8 +248,7 @@ async fn clocks_that_differ_by_twenty_minutes_are_named_and_never_make_a_request
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blob_gets_its_lines_once_whichever_of_its_four_calls_fails() {
     let trial = Trial::new(4).await;
-    let files = "[source.files.app]\npaths = [\"{logs}/*.log\"]\ntable = \"App_CL\"\nfrom = \"beginning\"\nlook = \"200ms\"\n";
-    trial.configure(&[(By::Certificate, ""); 4], &format!("{QUICK}{files}"));
+    trial.configure(&[(By::Certificate, ""); 4], &format!("{QUICK}{FILES}"));
     for number in 0..4 {
         trial.onboard(number).await;
     }
@@ -285,8 +284,7 @@ async fn a_blob_gets_its_lines_once_whichever_of_its_four_calls_fails() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_that_is_killed_between_the_third_and_fourth_call_of_a_blob_loses_and_doubles_no_line() {
     let trial = Trial::new(1).await;
-    let files = "[source.files.app]\npaths = [\"{logs}/*.log\"]\ntable = \"App_CL\"\nfrom = \"beginning\"\nlook = \"200ms\"\n";
-    trial.configure(&[(By::Certificate, "")], &format!("{QUICK}{files}"));
+    trial.configure(&[(By::Certificate, "")], &format!("{QUICK}{FILES}"));
     trial.onboard(0).await;
     let told_nothing = trial.fake.fault(Fault::status(503).at(Place::BlobDone));
     let mut agent = trial.start().await;
@@ -311,8 +309,7 @@ async fn an_agent_that_is_killed_between_the_third_and_fourth_call_of_a_blob_los
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_of_a_blob_that_has_no_line_in_it_may_be_too_large_and_no_line_is_lost() {
     let trial = Trial::new(1).await;
-    let files = "[source.files.app]\npaths = [\"{logs}/*.log\"]\ntable = \"App_CL\"\nfrom = \"beginning\"\nlook = \"200ms\"\n";
-    trial.configure(&[(By::Certificate, "")], &format!("{QUICK}{files}"));
+    trial.configure(&[(By::Certificate, "")], &format!("{QUICK}{FILES}"));
     trial.onboard(0).await;
     for place in [Place::BlobUri, Place::BlockList, Place::BlobDone] {
         trial.fake.fault(Fault::status(413).at(place).times(1));
