@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 
+use end_to_end::client::RawClient;
+use end_to_end::client::connect_request;
 use end_to_end::client::refused;
 use end_to_end::config::Config;
 use end_to_end::curl::curl;
@@ -248,4 +250,33 @@ async fn passwords_are_hashed_when_nobody_else_wants_the_processor_by_threads_th
     })
     .await;
     assert_eq!(policies(pid, "hasher-reserve"), [SCHED_OTHER], "it steps in where nothing is left over");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_password_of_a_client_that_went_away_before_its_turn_is_not_hashed() {
+    const GUESSES: usize = 40;
+    // The dearest hash that is taken: the first turns last while the others wait.
+    let Some(dear) = htpasswd("-nbBC 12", "dear", "the right one").await else { return };
+    let config = Config::new(&format!("[role.new]\nusers_file = \"new.users\"\n{PATIENT}"));
+    let stage = Stage::good(config.file("new.users", &dear)).await;
+    let mut guessers = Vec::new();
+    for number in 0..GUESSES {
+        let wrong = basic("dear", &format!("guess {number}"));
+        let head = connect_request(GOOD_TARGET, &[("Proxy-Authorization", &wrong)]);
+        let mut guesser = RawClient::connect(stage.gateway.proxy()).await;
+        guesser.send(&head).await;
+        guessers.push(guesser);
+    }
+    drop(guessers);
+    let counts = async |result| {
+        stage.gateway.metric("la_gateway_password_checks_total", &[("result", result)]).await as usize
+    };
+    patiently("nothing waits any more", async {
+        while counts("wrong").await + counts("abandoned").await < GUESSES {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    })
+    .await;
+    assert!(counts("abandoned").await > 0, "every guess was hashed, with nobody there to be told");
+    stage.serve_a_good_client(&[("Proxy-Authorization", &basic("dear", "the right one"))]).await;
 }

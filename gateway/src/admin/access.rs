@@ -128,7 +128,7 @@ async fn identify(
     }
     let proven = match accounts.identify(offered, visitor.address) {
         Ok(Identity::Known(_)) => Ok(()),
-        Ok(Identity::Unproven(check)) => prove(stations, check, visitor.address).await.map(drop),
+        Ok(Identity::Unproven(check)) => prove(stations, check, visitor.address, None).await.map(drop),
         Err(refusal) => Err(refusal),
     };
     proven.map_err(|refusal| denied(&refusal))

@@ -11,7 +11,9 @@ use super::Stations;
 use super::hashers::Hashers;
 use super::hashers::Verdict;
 use super::lanes::Lanes;
+use crate::listen::head::Seen;
 use crate::observe::access::Record;
+use crate::observe::metrics::Metrics;
 use crate::observe::metrics::PasswordResult;
 use crate::policy::Policy;
 use crate::policy::accounts::Client;
@@ -59,15 +61,26 @@ pub(super) async fn identify(
         }
         Identity::Unproven(check) => {
             record.user = check.user().cloned();
-            prove(stations, check, from).await
+            prove(stations, check, from, Some(sender.head)).await
         }
     }
 }
 
-/// Runs a password check in its turn, and counts it; a failed one counts against `from`.
-pub async fn prove(stations: &Stations, check: PasswordCheck, from: IpAddr) -> Result<Client, Refusal> {
+/// Runs a password check in its turn, and counts it; a failed one counts against `from`. While it waits, `head` has the
+/// client's connection watched: a guess of somebody who has gone is not worth a hash.
+pub async fn prove(
+    stations: &Stations,
+    check: PasswordCheck,
+    from: IpAddr,
+    head: Option<&Seen>,
+) -> Result<Client, Refusal> {
     stations.limits.knock(from)?;
-    let turn = stations.passwords.lanes.turn(from).await?;
+    let mut place = Place { metrics: &stations.metrics, over: false };
+    head.into_iter().for_each(Seen::wait);
+    let turn = stations.passwords.lanes.turn(from).await;
+    head.into_iter().for_each(Seen::go_on);
+    place.over = true;
+    let turn = turn?;
     if let Some(client) = check.settled() {
         stations.metrics.password(PasswordResult::Cached);
         return Ok(client);
@@ -88,4 +101,18 @@ pub async fn prove(stations: &Stations, check: PasswordCheck, from: IpAddr) -> R
         }
     };
     stations.passwords.hashers.run(check, noted).await
+}
+
+/// Counts a check that is given up while it waits for its turn.
+struct Place<'a> {
+    metrics: &'a Metrics,
+    over: bool,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.metrics.password(PasswordResult::Abandoned);
+        }
+    }
 }

@@ -54,16 +54,19 @@ pub enum PasswordResult {
     Right,
     /// Wrong, or no such user.
     Wrong,
+    /// Not checked: the client went away before its turn.
+    Abandoned,
 }
 
 impl PasswordResult {
-    const ALL: [Self; 3] = [Self::Cached, Self::Right, Self::Wrong];
+    const ALL: [Self; 4] = [Self::Cached, Self::Right, Self::Wrong, Self::Abandoned];
 
     fn label(self) -> &'static str {
         match self {
             Self::Cached => "cached",
             Self::Right => "right",
             Self::Wrong => "wrong",
+            Self::Abandoned => "abandoned",
         }
     }
 }
