@@ -59,8 +59,8 @@ impl FromStr for HostName {
         if text.len() > LONGEST_NAME {
             return Err(HostPortError::NameTooLong);
         }
-        let mut last = "";
-        for label in text.split('.') {
+        let mut last: &[u8] = &[];
+        for label in text.as_bytes().split(|byte| *byte == b'.') {
             check_label(label)?;
             last = label;
         }
@@ -166,17 +166,18 @@ pub enum HostPortError {
     BadPort,
 }
 
-fn check_label(label: &str) -> Result<(), HostPortError> {
+fn check_label(label: &[u8]) -> Result<(), HostPortError> {
     if label.is_empty() {
         return Err(HostPortError::EmptyLabel);
     }
-    if label.bytes().any(|b| !b.is_ascii_alphanumeric() && b != b'-') {
+    // Without a way out: the compiler judges many bytes at once.
+    if !label.iter().fold(true, |all, byte| all & (byte.is_ascii_alphanumeric() | (*byte == b'-'))) {
         return Err(HostPortError::BadCharacter);
     }
     if label.len() > LONGEST_LABEL {
         return Err(HostPortError::LabelTooLong);
     }
-    if label.starts_with('-') || label.ends_with('-') {
+    if label.starts_with(b"-") || label.ends_with(b"-") {
         return Err(HostPortError::HyphenAtEdge);
     }
     Ok(())
@@ -184,10 +185,10 @@ fn check_label(label: &str) -> Result<(), HostPortError> {
 
 /// Says whether a last label makes the whole text an IPv4 address for some parsers: all digits,
 /// or `0x` and hexadecimal digits (WHATWG URL, "ends in a number").
-fn ends_in_number(label: &str) -> bool {
-    let hexadecimal = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
-    label.bytes().all(|b| b.is_ascii_digit())
-        || hexadecimal.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
+fn ends_in_number(label: &[u8]) -> bool {
+    let hexadecimal = label.strip_prefix(b"0x").or_else(|| label.strip_prefix(b"0X"));
+    label.iter().all(u8::is_ascii_digit)
+        || hexadecimal.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 fn judge_brackets(text: &str) -> HostPortError {

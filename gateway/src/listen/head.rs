@@ -14,6 +14,7 @@ use std::task::Poll;
 use std::task::ready;
 use std::time::Duration;
 
+use memchr::memchr;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
@@ -98,7 +99,7 @@ impl AsyncRead for Head {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         let new = buffer.filled().get(before..).unwrap_or_default();
-        if new.iter().any(|byte| this.lines.lone_line_feed(*byte)) {
+        if this.lines.lone_line_feed(new) {
             this.seen.0.lone_line_feed.store(true, Ordering::Relaxed);
         }
         Poll::Ready(Ok(()))
@@ -128,7 +129,7 @@ impl AsyncWrite for Head {
     }
 }
 
-/// Follows the lines of one head, byte by byte, to the empty line that ends it.
+/// Follows the lines of one head, in whichever pieces it comes, to the empty line that ends it.
 #[derive(Debug, Default)]
 struct Lines {
     begun: bool,
@@ -138,24 +139,25 @@ struct Lines {
 }
 
 impl Lines {
-    /// Takes the next byte; says whether it is an LF of the head without a CR before it.
-    fn lone_line_feed(&mut self, byte: u8) -> bool {
-        if self.ended {
-            return false;
-        }
-        let after_return = std::mem::replace(&mut self.carriage_return, byte == b'\r');
-        match byte {
-            b'\n' => {
-                self.ended = self.begun && !self.filled;
-                self.filled = false;
-                !after_return
-            }
-            b'\r' => false,
-            _ => {
+    /// Takes the next bytes; says whether an LF of the head among them has no CR before it.
+    fn lone_line_feed(&mut self, mut bytes: &[u8]) -> bool {
+        let mut found = false;
+        while !self.ended && !bytes.is_empty() {
+            let end = memchr(b'\n', bytes);
+            let (line, rest) = bytes.split_at(end.unwrap_or(bytes.len()));
+            if line.iter().any(|byte| *byte != b'\r') {
                 (self.begun, self.filled) = (true, true);
-                false
             }
+            if let Some(last) = line.last() {
+                self.carriage_return = *last == b'\r';
+            }
+            if end.is_some() {
+                found |= !std::mem::take(&mut self.carriage_return);
+                self.ended = self.begun && !std::mem::take(&mut self.filled);
+            }
+            bytes = rest.get(1..).unwrap_or_default();
         }
+        found
     }
 }
 
@@ -175,9 +177,11 @@ mod tests {
             (b"\r\n\r\nCONNECT a HTTP/1.1\nHost: a\r\n\r\n", true),
         ];
         for (bytes, expected) in cases {
-            let mut lines = Lines::default();
-            let found = bytes.iter().filter(|byte| lines.lone_line_feed(**byte)).count() > 0;
-            assert_eq!(found, expected, "{}", bytes.escape_ascii());
+            for piece in [1, 2, 3, 7, bytes.len()] {
+                let mut lines = Lines::default();
+                let found = bytes.chunks(piece).filter(|piece| lines.lone_line_feed(piece)).count() > 0;
+                assert_eq!(found, expected, "{} by {piece}", bytes.escape_ascii());
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! [`printable`] lets it. So a record is always one line and never holds a secret.
 
 use std::fmt;
+use std::fmt::Write;
 use std::hash::BuildHasher;
 use std::hash::RandomState;
 use std::net::SocketAddr;
@@ -82,6 +83,9 @@ pub struct Traffic {
     pub down: u64,
 }
 
+/// Bytes that a text for a rule, and for an address with its port, begins with.
+const USUAL_RULE: usize = 96;
+const USUAL_ADDRESS: usize = 24;
 /// Most bytes of an unreadable target that are written.
 pub const LONGEST_ASKED: usize = 100;
 
@@ -214,8 +218,8 @@ impl Record {
 
     fn write(self, level: Level, verdict: &Verdict<'_>) {
         let host = self.target.as_ref().map_or("", |target| target.name().as_str());
-        let rule = self.rule.as_ref().map(ToString::to_string).unwrap_or_default();
-        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
+        let rule = self.rule.as_ref().map(|rule| shown(rule, USUAL_RULE)).unwrap_or_default();
+        let address = self.address.map(|address| shown(&address, USUAL_ADDRESS)).unwrap_or_default();
         macro_rules! record {
             ($level:ident) => {
                 $level!(
@@ -252,6 +256,14 @@ impl Record {
             Level::Error => record!(error),
         }
     }
+}
+
+/// Writes something into a text that has room for what it usually is: one that grows by and by is allocated anew each time.
+fn shown(what: &impl fmt::Display, usual: usize) -> String {
+    let mut text = String::with_capacity(usual);
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{what}");
+    text
 }
 
 struct Verdict<'a> {

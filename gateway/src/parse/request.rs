@@ -64,12 +64,22 @@ fn check_host(head: &Parts, target: &HostPort) -> Result<(), Refusal> {
         None if head.version == Version::HTTP_10 => Ok(()),
         None => Err(Refusal::MalformedRequest("the Host field is missing")),
         Some(host) => {
-            let whole = target.to_string();
-            let same = host.eq_ignore_ascii_case(whole.as_bytes())
-                || host.eq_ignore_ascii_case(target.name().as_str().as_bytes());
-            if same { Ok(()) } else { Err(Refusal::HostMismatch) }
+            if names(host, target) {
+                Ok(())
+            } else {
+                Err(Refusal::HostMismatch)
+            }
         }
     }
+}
+
+/// Says whether a Host field is the target, with its port or without.
+fn names(host: &[u8], target: &HostPort) -> bool {
+    let name = target.name().as_str().as_bytes();
+    let Some((own, rest)) = host.split_at_checked(name.len()) else { return false };
+    let port = rest.strip_prefix(b":");
+    own.eq_ignore_ascii_case(name)
+        && (rest.is_empty() || port == Some(itoa::Buffer::new().format(target.port()).as_bytes()))
 }
 
 /// Refuses an announced body. `Content-Length: 0` announces none, and Windows clients send it.

@@ -45,6 +45,9 @@ pub fn read(value: &[u8]) -> Option<Credentials> {
 /// The legacy Linux agent sends its proxy password as it stands in the proxy value in one phase and
 /// percent-decoded in the other, so one of its two spellings is never the password itself.
 pub fn percent_decoded(sent: &Credentials) -> Option<Credentials> {
+    if !sent.user.contains('%') && !sent.password.expose().contains('%') {
+        return None;
+    }
     let decode = |text| percent_decode_str(text).decode_utf8().ok();
     let (user, password) = (decode(&sent.user)?, decode(sent.password.expose())?);
     let decoded = credentials(&user, &password).filter(|_| !user.contains(':'))?;

@@ -251,7 +251,8 @@ impl Destinations {
     /// Returns the rules whose literal end is an end of the name, the longest first.
     fn candidates<'a>(&'a self, name: &'a HostName) -> impl Iterator<Item = &'a Arc<Rule>> {
         let whole = name.as_str();
-        let inner = whole.match_indices('.').filter_map(|(at, _)| whole.get(at + 1..));
+        let dots = whole.bytes().enumerate().filter(|(_, byte)| *byte == b'.');
+        let inner = dots.filter_map(|(at, _)| whole.get(at + 1..));
         std::iter::once(whole).chain(inner).filter_map(|end| self.by_end.get(end)).flatten()
     }
 }

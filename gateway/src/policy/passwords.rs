@@ -18,7 +18,9 @@ use argon2::Params;
 use argon2::PasswordHasher;
 use argon2::Version;
 use argon2::password_hash::phc;
+use blake2::Blake2s256;
 use blake2::Blake2sMac256;
+use blake2::digest::Digest as _;
 use blake2::digest::FixedOutput;
 use blake2::digest::KeyInit;
 use blake2::digest::Update;
@@ -51,8 +53,10 @@ pub struct HashMemory(Vec<Block>);
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredHash {
     kind: Kind,
-    /// As it stands in the users file: each request needs it, and writing it anew costs more than a digest.
+    /// As it stands in the users file.
     text: Arc<str>,
+    /// What stands for it in digests: each request needs one, and the text is longer than all else in it.
+    short: [u8; 32],
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -70,7 +74,12 @@ impl StoredHash {
     }
 
     fn argon2id(hash: phc::PasswordHash) -> Self {
-        Self { text: hash.to_string().into(), kind: Kind::Argon2id(Arc::new(hash)) }
+        let text = hash.to_string().into();
+        Self::new(Kind::Argon2id(Arc::new(hash)), text)
+    }
+
+    fn new(kind: Kind, text: Arc<str>) -> Self {
+        Self { kind, short: Blake2s256::digest(text.as_bytes()).into(), text }
     }
 
     /// Says whether the password is the one that was hashed. Slow on purpose: call it off the runtime.
@@ -145,7 +154,7 @@ impl FromStr for StoredHash {
         if ["$2y$", "$2b$", "$2a$"].iter().any(|prefix| text.starts_with(prefix)) {
             let parts: bcrypt::HashParts = text.parse().map_err(|_| HashError::NotAHash)?;
             return match parts.get_cost() {
-                4..=HIGHEST_BCRYPT => Ok(Self { kind: Kind::Bcrypt, text: text.into() }),
+                4..=HIGHEST_BCRYPT => Ok(Self::new(Kind::Bcrypt, text.into())),
                 _ => Err(HashError::Cost),
             };
         }
@@ -180,15 +189,14 @@ impl Verified {
         Self { key, digests: Mutex::default() }
     }
 
-    /// Returns the digest of credentials against a stored hash.
+    /// Returns the digest of credentials against a stored hash. What it is over can be read back in one way only: the first two
+    /// parts have known lengths.
     pub fn digest(&self, hash: &StoredHash, credentials: &Credentials) -> Digest {
         let mut mac = Blake2sMac256::new(&self.key.into());
-        for part in
-            [hash.text().as_bytes(), credentials.user.as_bytes(), credentials.password.expose().as_bytes()]
-        {
-            mac.update(&(part.len() as u64).to_le_bytes());
-            mac.update(part);
-        }
+        mac.update(&hash.short);
+        mac.update(&(credentials.user.len() as u32).to_le_bytes());
+        mac.update(credentials.user.as_bytes());
+        mac.update(credentials.password.expose().as_bytes());
         Digest(mac.finalize_fixed().into())
     }
 

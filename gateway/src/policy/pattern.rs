@@ -160,12 +160,11 @@ fn parse_label(text: &str) -> Result<Label, PatternError> {
 
 /// Says whether a text is a GUID in its usual form, as workspace ids are written.
 pub fn is_guid(text: &str) -> bool {
-    let groups = [8, 4, 4, 4, 12];
-    let mut parts = text.split('-');
-    let every_group = groups.iter().all(|&length| {
-        parts.next().is_some_and(|part| part.len() == length && part.bytes().all(|b| b.is_ascii_hexdigit()))
-    });
-    every_group && parts.next().is_none()
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 /// Says whether a text can name a storage account: 3 to 24 lower-case letters and digits.

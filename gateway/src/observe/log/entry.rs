@@ -137,7 +137,7 @@ impl Visit for Entry {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.push(field, Kind::Plain, |text| write!(text, "{value}"));
+        self.push(field, Kind::Plain, |text| text.write_str(itoa::Buffer::new().format(value)));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
