@@ -219,7 +219,6 @@ fn missing(edge: &Edge, arrived: &Arrived, series: &str, sent: u64) -> (Vec<&'st
     (at_ends, others)
 }
 
-/// Returns why a record came twice: what was wrong between its first arrival and the second, the likeliest first.
 /// Says what is known of a record that came twice for no cause: which fault that concerned its agent ended last before it came.
 fn riddle(double: &Double, troubles: &[Trouble]) -> String {
     let Double { agent, first, again } = double;
@@ -236,6 +235,7 @@ fn riddle(double: &Double, troubles: &[Trouble]) -> String {
     format!("records of agent {agent} came again after {:.3} s{before}", seconds(*first, *again))
 }
 
+/// Returns why a record came twice: what was wrong between its first arrival and the second, the likeliest first.
 fn cause<'a>(double: &Double, troubles: &'a [Trouble]) -> Option<&'a str> {
     let concerns = |trouble: &&Trouble| {
         let over = trouble.to.is_none_or(|to| to + AFTERWARDS >= double.again && to >= double.first);

@@ -1,7 +1,8 @@
 //! `load attacks`: how long good agents' uploads take while somebody on the inside network attacks the gateway.
 //!
 //! Agents, attackers and origin are threads of this program, each with a runtime of its own, so that only the machine's
-//! processors are shared. Agents come from addresses of their own with passwords of their own, and so do attackers.
+//! processors are shared, and attackers' threads are the least urgent there. Agents come from addresses of their own with
+//! passwords of their own, and so do attackers. A calm moment stands before each attack: machines have moods.
 
 mod agents;
 mod attackers;
@@ -24,6 +25,7 @@ use anyhow::Context;
 use anyhow::ensure;
 use benches::HOST;
 use benches::machine;
+use benches::machine::Ticks;
 use benches::usage::Memory;
 use benches::usage::Processor;
 use benches::usage::forget_peak;
@@ -66,6 +68,9 @@ pub(crate) struct Options {
     /// Seconds of each measurement
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// How often each attack is made, behind a calm moment each time
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Requests or connections a second of an attack that repeats
     #[arg(long, default_value_t = 500)]
     rate: u32,
@@ -78,7 +83,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    ensure!(options.agents > 0 && options.every > 0 && options.rate > 0, "nobody would do anything");
+    let some = options.agents > 0 && options.every > 0 && options.rate > 0 && options.rounds > 0;
+    ensure!(some, "nobody would do anything");
     let program = programs::gateway()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(measure(options, program))?;
@@ -107,20 +113,24 @@ async fn measure(options: &Options, program: PathBuf) -> anyhow::Result<()> {
     known(&agents, options).await?;
 
     println!(
-        "{} agents, an upload each every {} s; {} s each\n",
-        options.agents, options.every, options.seconds
+        "{} agents, an upload each every {} s; {} s calm and {} s attacked, {} times\n",
+        options.agents, options.every, options.seconds, options.seconds, options.rounds
     );
-    println!("| attack | tried | answered | uploads | failed | p50 | p99 | to calm | of a core | memory |");
-    println!("|---|---|---|---|---|---|---|---|---|---|");
-    let calm = phase(options, &gateway, &eyes, &agents, None, &scene).await?;
-    calm.print("none", None);
+    println!(
+        "| attack | tried | answered | uploads | failed | p50 | p99 | calm p99 | to calm | of a core | memory | stolen |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     let attacks = if options.attacks.is_empty() { Attack::value_variants() } else { &options.attacks };
     for attack in attacks {
-        let figures = phase(options, &gateway, &eyes, &agents, Some(*attack), &scene).await?;
-        figures.print(attack.name(), Some(&calm));
-        settled(&eyes).await?;
+        let mut rounds = Vec::new();
+        for _ in 0..options.rounds {
+            let calm = phase(options, &gateway, &eyes, &agents, None, &scene).await?;
+            let attacked = phase(options, &gateway, &eyes, &agents, Some(*attack), &scene).await?;
+            rounds.push(Round { calm, attacked });
+            settled(&eyes).await?;
+        }
+        println!("{}", row(attack.name(), &rounds));
     }
-    phase(options, &gateway, &eyes, &agents, None, &scene).await?.print("none, afterwards", Some(&calm));
     ensure!(agents.is_well(), "the agents' thread ended");
     Ok(())
 }
@@ -163,26 +173,42 @@ struct Figures {
     p99: Duration,
     core: f64,
     peak: u64,
+    /// The part of the machine's time that the host gave to others.
+    stolen: f64,
 }
 
-impl Figures {
-    fn print(&self, name: &str, calm: Option<&Self>) {
-        let ratio = calm.map_or_else(String::new, |calm| {
-            format!("{:.2}", self.p99.as_secs_f64() / calm.p99.as_secs_f64().max(1e-6))
-        });
-        let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-        println!(
-            "| {name} | {} | {} | {} | {} | {:.1} ms | {:.1} ms | {ratio} | {:.0} % | {:.0} MiB |",
-            self.tried,
-            self.answered,
-            self.uploads,
-            self.failed,
-            milliseconds(self.p50),
-            milliseconds(self.p99),
-            self.core * 100.0,
-            mebibytes(self.peak)
-        );
-    }
+/// A calm moment and an attack right after it.
+struct Round {
+    calm: Figures,
+    attacked: Figures,
+}
+
+/// Returns the line of an attack: sums, medians of the rounds, and the quotients' range.
+fn row(name: &str, rounds: &[Round]) -> String {
+    let sum = |of: &dyn Fn(&Figures) -> u64| rounds.iter().map(|round| of(&round.attacked)).sum::<u64>();
+    let middle = |of: &dyn Fn(&Round) -> f64| {
+        let mut figures: Vec<f64> = rounds.iter().map(of).collect();
+        figures.sort_by(f64::total_cmp);
+        let at = |index: usize| figures.get(index).copied().unwrap_or_default();
+        (at(figures.len() / 2), at(0), at(figures.len().saturating_sub(1)))
+    };
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let quotient = |round: &Round| milliseconds(round.attacked.p99) / milliseconds(round.calm.p99).max(1e-3);
+    let (ratio, least, most) = middle(&quotient);
+    let stolen = middle(&|round| round.attacked.stolen.max(round.calm.stolen)).2;
+    format!(
+        "| {name} | {} | {} | {} | {} | {:.1} ms | {:.1} ms | {:.1} ms | {ratio:.2} ({least:.2}–{most:.2}) | {:.0} % | {:.0} MiB | {:.0} % |",
+        sum(&|figures| figures.tried),
+        rounds.last().map_or("-", |round| &round.attacked.answered),
+        sum(&|figures| figures.uploads as u64),
+        sum(&|figures| figures.failed as u64),
+        middle(&|round| milliseconds(round.attacked.p50)).0,
+        middle(&|round| milliseconds(round.attacked.p99)).0,
+        middle(&|round| milliseconds(round.calm.p99)).0,
+        middle(&|round| round.attacked.core * 100.0).0,
+        middle(&|round| mebibytes(round.attacked.peak)).2,
+        stolen * 100.0,
+    )
 }
 
 /// Attacks, if it is to, and measures the agents' uploads meanwhile.
@@ -203,12 +229,13 @@ async fn phase(
         thread::spawn(move || attackers::run(attack, &scene, pressure, &end))
     });
     tokio::time::sleep(RAMP).await;
-    let (began, used) = (Instant::now(), Processor::of(gateway.pid()));
+    let (began, used, ticks) = (Instant::now(), Processor::of(gateway.pid()), Ticks::now());
     agents.forget();
     tokio::time::sleep(Duration::from_secs(options.seconds)).await;
     let uploads = agents.take();
     let used = Processor::of(gateway.pid()).since(used).total.as_secs_f64();
     let core = used / began.elapsed().as_secs_f64();
+    let stolen = Ticks::now().stolen_since(ticks);
     end.cancel();
     let tried = match attacker {
         Some(attacker) => attacker.join().ok().context("the attacker broke off")??,
@@ -227,6 +254,7 @@ async fn phase(
         p99: quantile(&times, 99),
         core,
         peak: Memory::of(gateway.pid()).peak,
+        stolen,
     })
 }
 
@@ -270,6 +298,28 @@ mod tests {
         assert_eq!(quantile(&times, 99), Duration::from_millis(198));
         assert_eq!(quantile(&[Duration::from_millis(1)], 99), Duration::from_millis(1));
         assert_eq!(quantile(&[], 99), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_row_has_sums_medians_and_the_range_of_quotients() {
+        let figures = |p99, stolen| Figures {
+            tried: 10,
+            answered: "-".to_owned(),
+            uploads: 100,
+            failed: 1,
+            p50: Duration::from_millis(1),
+            p99: Duration::from_millis(p99),
+            core: 0.5,
+            peak: 1 << 20,
+            stolen,
+        };
+        let rounds = [(2, 4), (1, 1), (2, 10)];
+        let rounds = rounds
+            .map(|(calm, attacked)| Round { calm: figures(calm, 0.02), attacked: figures(attacked, 0.01) });
+        assert_eq!(
+            row("resets", &rounds),
+            "| resets | 30 | - | 300 | 3 | 1.0 ms | 4.0 ms | 2.0 ms | 2.00 (1.00–5.00) | 50 % | 1 MiB | 2 % |"
+        );
     }
 
     #[test]

@@ -13,6 +13,11 @@ use benches::user;
 use clap::ValueEnum;
 use end_to_end::client::connect_request;
 use end_to_end::users::basic;
+use thread_priority::NormalThreadSchedulePolicy;
+use thread_priority::ThreadPriority;
+use thread_priority::ThreadSchedulePolicy;
+use thread_priority::set_thread_priority_and_policy;
+use thread_priority::thread_native_id;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -100,6 +105,10 @@ pub(super) fn run(
     pressure: Pressure,
     end: &CancellationToken,
 ) -> io::Result<u64> {
+    // They stand for other machines: what they themselves need is not to take time from the agents' and the gateway's threads.
+    let idle = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, idle)
+        .map_err(|error| io::Error::other(format!("the attackers cannot be the least urgent: {error}")))?;
     let tried = Arc::new(AtomicU64::new(0));
     alone(async {
         let attacking = async {
