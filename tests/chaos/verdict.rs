@@ -38,6 +38,9 @@ const MORE_THREADS: usize = 2;
 const MORE_MEMORY: u64 = 24 * 1024 * 1024;
 /// How long after a fault was over what it has broken may be sent again: the deadline of a request.
 const AFTERWARDS: Duration = Duration::from_secs(62);
+/// How long after its end at least what a fault held up may come for the first time: bytes of an agent that was killed are still on
+/// their way, and TCP sends anew only about as long after a break as the break has lasted.
+const ON_ITS_WAY: Duration = Duration::from_secs(2);
 
 /// Losses that may be counted, and cover records that did not arrive.
 const COVERING: [&str; 3] = ["dropped", "refused", "overflowed"];
@@ -238,8 +241,11 @@ fn riddle(double: &Double, troubles: &[Trouble]) -> String {
 /// Returns why a record came twice: what was wrong between its first arrival and the second, the likeliest first.
 fn cause<'a>(double: &Double, troubles: &'a [Trouble]) -> Option<&'a str> {
     let concerns = |trouble: &&Trouble| {
-        let over = trouble.to.is_none_or(|to| to + AFTERWARDS >= double.again && to >= double.first);
-        over && trouble.from <= double.again && trouble.agent.is_none_or(|agent| agent == double.agent)
+        let on_its_way = |to: SystemTime| ON_ITS_WAY.max(to.duration_since(trouble.from).unwrap_or_default());
+        let in_time = |to| to + AFTERWARDS >= double.again && to + on_its_way(to) >= double.first;
+        trouble.to.is_none_or(in_time)
+            && trouble.from <= double.again
+            && trouble.agent.is_none_or(|agent| agent == double.agent)
     };
     let rank = |trouble: &&Trouble| match trouble.cause.as_str() {
         "agent Kill" | "agent Stop" | "agent Memory" => Some(0),

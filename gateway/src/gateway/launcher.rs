@@ -53,6 +53,11 @@ impl Launcher {
         Ok(Self { stream: near })
     }
 
+    #[cfg(test)]
+    pub(super) fn of(stream: UnixStream) -> Self {
+        Self { stream }
+    }
+
     /// Splits it into what starts a successor, and what says how that went.
     pub(super) fn connect(self) -> io::Result<(OwnedWriteHalf, OwnedReadHalf)> {
         let (says, told) = tokio::net::UnixStream::from_std(self.stream)?.into_split();

@@ -269,6 +269,7 @@ impl Running {
         self.admin_closes.cancel();
         self.conversations.close();
         let _ = timeout(LAST, self.conversations.wait()).await;
+        let _ = timeout(LAST, self.succession.settle()).await;
         log::tell_unwritten(&self.gateway.stations.repeats);
         match self.succession.successor() {
             Some(successor) => info!(event_id = events::STOPPED.0, cut, successor, "stopped"),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::Running;
@@ -25,6 +26,8 @@ use crate::observe::situation::Stage;
 /// Who comes after this gateway.
 pub(super) struct Succession {
     launcher: Option<OwnedWriteHalf>,
+    /// Records what the launcher says, to its end.
+    heard: Option<JoinHandle<()>>,
     /// The right to hand over: one at a time.
     turn: Arc<Semaphore>,
     successor: Option<i32>,
@@ -32,7 +35,7 @@ pub(super) struct Succession {
 
 impl Default for Succession {
     fn default() -> Self {
-        Self { launcher: None, turn: Arc::new(Semaphore::new(1)), successor: None }
+        Self { launcher: None, heard: None, turn: Arc::new(Semaphore::new(1)), successor: None }
     }
 }
 
@@ -40,10 +43,19 @@ impl Succession {
     /// Keeps what starts a successor.
     pub(super) fn be_launched(&mut self, launcher: Option<Launcher>) -> io::Result<()> {
         if let Some((told, says)) = launcher.map(Launcher::connect).transpose()? {
-            tokio::spawn(launcher::record(says));
+            self.heard = Some(tokio::spawn(launcher::record(says)));
             self.launcher = Some(told);
         }
         Ok(())
+    }
+
+    /// Lets the launcher go, and waits until its last word is recorded: a successor may have taken over before the launcher
+    /// came to say that it was started.
+    pub(super) async fn settle(&mut self) {
+        self.launcher = None;
+        if let Some(heard) = self.heard.take() {
+            let _ = heard.await;
+        }
     }
 
     /// Returns the process that has taken over.
@@ -139,5 +151,34 @@ impl Running {
             "hand-over: process {pid} accepts from now on; waiting for open tunnels"
         ));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering;
+    use std::thread;
+
+    #[tokio::test]
+    async fn what_a_launcher_says_last_is_heard_before_the_gateway_ends() {
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        near.set_nonblocking(true).expect("a socket of ours");
+        let mut succession = Succession::default();
+        succession.be_launched(Some(Launcher::of(near))).expect("a runtime");
+        let said = Arc::new(AtomicBool::new(false));
+        let saying = Arc::clone(&said);
+        let launcher = thread::spawn(move || {
+            far.read_to_end(&mut Vec::new()).expect("nothing more is asked");
+            saying.store(true, Ordering::SeqCst);
+            far.write_all(b"started 7\n").expect("somebody listens");
+        });
+        succession.settle().await;
+        assert!(said.load(Ordering::SeqCst), "the gateway would have ended before");
+        launcher.join().expect("the launcher was heard");
     }
 }

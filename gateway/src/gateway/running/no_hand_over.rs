@@ -19,6 +19,9 @@ impl Succession {
         }
     }
 
+    /// Has nobody to wait for.
+    pub(super) async fn settle(&mut self) {}
+
     /// Returns nobody.
     pub(super) fn successor(&self) -> Option<i32> {
         None
