@@ -49,19 +49,22 @@ const MOST_KEPT: usize = Params::DEFAULT_M_COST as usize;
 #[derive(Default)]
 pub struct HashMemory(Vec<Block>);
 
-/// A stored password hash: argon2id or bcrypt. It cannot be printed.
+/// A stored password hash: argon2id or bcrypt. It cannot be printed. One pointer wide: every tunnel holds the hash that let it in.
 #[derive(Clone, PartialEq, Eq)]
-pub struct StoredHash {
+pub struct StoredHash(Arc<Stored>);
+
+#[derive(PartialEq, Eq)]
+struct Stored {
     kind: Kind,
     /// As it stands in the users file.
-    text: Arc<str>,
+    text: String,
     /// What stands for it in digests: each request needs one, and the text is longer than all else in it.
     short: [u8; 32],
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 enum Kind {
-    Argon2id(Arc<phc::PasswordHash>),
+    Argon2id(phc::PasswordHash),
     Bcrypt,
 }
 
@@ -74,29 +77,29 @@ impl StoredHash {
     }
 
     fn argon2id(hash: phc::PasswordHash) -> Self {
-        let text = hash.to_string().into();
-        Self::new(Kind::Argon2id(Arc::new(hash)), text)
+        let text = hash.to_string();
+        Self::new(Kind::Argon2id(hash), text)
     }
 
-    fn new(kind: Kind, text: Arc<str>) -> Self {
-        Self { kind, short: Blake2s256::digest(text.as_bytes()).into(), text }
+    fn new(kind: Kind, text: String) -> Self {
+        Self(Arc::new(Stored { kind, short: Blake2s256::digest(text.as_bytes()).into(), text }))
     }
 
     /// Says whether the password is the one that was hashed. Slow on purpose: call it off the runtime.
     pub fn verify(&self, password: &Secret, memory: &mut HashMemory) -> bool {
         let password = password.expose().as_bytes();
-        match &self.kind {
+        match &self.0.kind {
             Kind::Argon2id(hash) => memory.gives(password, hash).unwrap_or(false),
             // A longer password is refused, not cut. The crate's own check refuses one of 72 bytes, too.
             Kind::Bcrypt => {
-                password.len() <= LONGEST_BCRYPT && bcrypt::verify(password, &self.text).unwrap_or(false)
+                password.len() <= LONGEST_BCRYPT && bcrypt::verify(password, &self.0.text).unwrap_or(false)
             }
         }
     }
 
     /// Returns the hash as it stands in the users file.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 }
 
@@ -154,7 +157,7 @@ impl FromStr for StoredHash {
         if ["$2y$", "$2b$", "$2a$"].iter().any(|prefix| text.starts_with(prefix)) {
             let parts: bcrypt::HashParts = text.parse().map_err(|_| HashError::NotAHash)?;
             return match parts.get_cost() {
-                4..=HIGHEST_BCRYPT => Ok(Self::new(Kind::Bcrypt, text.into())),
+                4..=HIGHEST_BCRYPT => Ok(Self::new(Kind::Bcrypt, text.to_owned())),
                 _ => Err(HashError::Cost),
             };
         }
@@ -193,7 +196,7 @@ impl Verified {
     /// parts have known lengths.
     pub fn digest(&self, hash: &StoredHash, credentials: &Credentials) -> Digest {
         let mut mac = Blake2sMac256::new(&self.key.into());
-        mac.update(&hash.short);
+        mac.update(&hash.0.short);
         mac.update(&(credentials.user.len() as u32).to_le_bytes());
         mac.update(credentials.user.as_bytes());
         mac.update(credentials.password.expose().as_bytes());
