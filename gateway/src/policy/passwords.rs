@@ -64,7 +64,7 @@ struct Stored {
 
 #[derive(PartialEq, Eq)]
 enum Kind {
-    Argon2id(phc::PasswordHash),
+    Argon2id(Box<phc::PasswordHash>),
     Bcrypt,
 }
 
@@ -78,7 +78,7 @@ impl StoredHash {
 
     fn argon2id(hash: phc::PasswordHash) -> Self {
         let text = hash.to_string();
-        Self::new(Kind::Argon2id(hash), text)
+        Self::new(Kind::Argon2id(Box::new(hash)), text)
     }
 
     fn new(kind: Kind, text: String) -> Self {
