@@ -10,6 +10,7 @@ use super::inherited;
 use super::seal;
 use super::start;
 use crate::config::settings::Config;
+use crate::durable;
 use crate::spool;
 
 /// What happens to records that wait.
@@ -71,19 +72,29 @@ pub fn generalize(config: &Config, waiting: Waiting) -> Result<Generalized, Gene
         }
         done.records += contents.records;
     }
-    // Who it is goes first: whatever interrupts this, no two machines are the same agent.
+    // Who it is goes first, also from the disk: whatever interrupts this, no two machines are the same agent.
     let names = ["identity", "agent-id", seal::SEAL, seal::JOURNAL, inherited::IN_STATE, "positions"];
     let marks = ["running", "stopped", "agent-id.tmp", "agent-id.damaged", "control.sock"]
         .map(|name| state.join(name));
-    let of_state = names.iter().map(|name| (state.join(name), None)).chain(marks.map(|mark| (mark, None)));
+    for path in names.iter().map(|name| state.join(name)).chain(marks) {
+        if remove(&path)? {
+            done.removed.push(path);
+        }
+    }
+    durable::sync_folder(state).map_err(|error| StartError::of(state, error))?;
     let queues = queues.into_iter().zip(claims.into_iter().map(Some));
-    for (path, claim) in of_state.chain(queues).chain([(config.spool.folder.join(inherited::IN_SPOOL), None)])
-    {
+    for (path, claim) in queues.chain([(config.spool.folder.join(inherited::IN_SPOOL), None)]) {
         // Not before: Windows removes no folder in which a file is open.
         drop(claim);
         if remove(&path)? {
             done.removed.push(path);
         }
+    }
+    match durable::sync_folder(&config.spool.folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(StartError::of(&config.spool.folder, error).into());
+        }
+        _ => {}
     }
     // Empty ones only; what else is there is not ours.
     let _ = fs::remove_dir(&config.spool.folder);
@@ -119,8 +130,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, StartError> {
 /// Removes a file or a folder with all that is in it; returns whether there was one.
 fn remove(path: &Path) -> Result<bool, StartError> {
     let removed = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
+        Ok(metadata) if metadata.is_dir() => durable::remove_folder(path),
+        Ok(_) => durable::remove(path),
         Err(error) => Err(error),
     };
     match removed {

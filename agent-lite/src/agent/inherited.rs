@@ -10,6 +10,7 @@ use super::StartError;
 use super::seal::Inheritance;
 use super::start;
 use crate::config::settings::Config;
+use crate::durable;
 use crate::events::Event;
 use crate::events::say;
 use crate::spool;
@@ -118,7 +119,7 @@ fn take_identity(state: &Path, one: &Inheritance) -> Result<(), StartError> {
             continue;
         }
         if to.is_dir() {
-            fs::remove_dir_all(&to).map_err(|error| StartError::of(&to, error))?;
+            durable::remove_folder(&to).map_err(|error| StartError::of(&to, error))?;
         }
         rename_file(&from, &to)?;
     }
@@ -209,12 +210,7 @@ fn real(path: &Path) -> PathBuf {
 /// The note goes last: what an interruption leaves is listed and can be removed again.
 fn remove(state: &Path, one: &Inheritance) -> Result<(), StartError> {
     for folder in [of_spool(one), of_state(state, one)] {
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(StartError::of(&folder, error));
-            }
-            _ => {}
-        }
+        durable::remove_folder(&folder).map_err(|error| StartError::of(&folder, error))?;
         // Whoever holds the last one of them is empty now.
         if let Some(parent) = folder.parent() {
             let _ = fs::remove_dir(parent);

@@ -50,7 +50,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5 * 60);
 /// Where the agent's log says it.
 const PLACE: &str = "agent";
 /// What is set aside beside the queues.
-const OF_THE_AGENT: [&str; 3] = ["identity", "agent-id", SEAL];
+const OF_THE_AGENT: [&str; 3] = ["identity", AGENT_ID, SEAL];
+/// The agent's own GUID.
+const AGENT_ID: &str = "agent-id";
 /// How another machine's agent ended is not this one's news.
 const MARKS: [&str; 2] = ["running", "stopped"];
 
@@ -218,7 +220,7 @@ fn agents(state: &Path) -> Result<Option<String>, StartError> {
     known.sort();
     known.dedup();
     if known.is_empty() {
-        return Ok(read_file(&state.join("agent-id"))?.map(|text| text.trim().to_owned()));
+        return Ok(read_file(&state.join(AGENT_ID))?.map(|text| text.trim().to_owned()));
     }
     Ok(Some(known.join(", ")))
 }
@@ -271,6 +273,9 @@ fn finish(config: &Config, begun: Inheritance) -> Result<Inheritance, StartError
         // What is there already was set aside before this was interrupted, and the new seal is this machine's.
         if from.exists() && !to.exists() {
             rename_file(&from, &to)?;
+        } else if name == AGENT_ID {
+            // A loss of power may leave a file that was moved under both names.
+            remove_file(&from)?;
         }
     }
     for mark in MARKS {

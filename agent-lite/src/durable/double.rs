@@ -3,7 +3,8 @@
 //!
 //! What a disk has for sure is what was synced: a file's bytes by a sync of the file, a name by a sync of its folder.
 //! Of all else any part may be there: a write wholly, partly, as zeros or not at all; a length without its bytes; a
-//! rename or removal, or not. What a sync failed on is never sure any more, for the kernel forgets it (`fsync(2)`).
+//! rename or removal, or not, but for a folder, which no file system with a journal gives two names. What a sync failed
+//! on is never sure any more, for the kernel forgets it (`fsync(2)`).
 
 mod image;
 
@@ -292,6 +293,26 @@ pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
         let Some(node) = double.by_path.get(from).copied() else { return Ok(()) };
         double.steps.push(Step::Rename { node, from: old, to: new });
         double.moved(from, to);
+        Ok(())
+    })
+    .unwrap_or(Ok(()))
+}
+
+/// Notes that a folder goes with all that is in it, what is deepest first.
+pub(super) fn remove_folder(path: &Path) -> io::Result<()> {
+    with(|double| {
+        if !double.by_path.contains_key(path) {
+            return Ok(());
+        }
+        double.ask()?;
+        let mut gone: Vec<PathBuf> =
+            double.by_path.keys().filter(|known| known.starts_with(path)).cloned().collect();
+        gone.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+        for path in gone {
+            let Some((folder, name)) = double.place(&path) else { continue };
+            double.by_path.remove(&path);
+            double.steps.push(Step::Remove { folder, name });
+        }
         Ok(())
     })
     .unwrap_or(Ok(()))

@@ -142,6 +142,17 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes a folder with all that is in it; one that is not there is removed. It may come back, wholly or in part, when the
+/// power is cut before the folder above is synced.
+pub fn remove_folder(path: &Path) -> io::Result<()> {
+    #[cfg(all(test, unix))]
+    double::remove_folder(path)?;
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn write_beside(beside: &Path, content: &[u8]) -> io::Result<()> {
     remove(beside)?;
     let file = create(beside)?;

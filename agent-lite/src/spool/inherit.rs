@@ -27,9 +27,10 @@ pub struct Contents {
     pub bytes: u64,
 }
 
-/// Returns whether a folder is a queue.
+/// Returns whether a folder is a queue, or what a loss of power left of one that was removed.
 pub fn is_queue(folder: &Path) -> bool {
     [layout::LOCK, NEXT_NUMBER].iter().any(|name| folder.join(name).is_file())
+        || segments(folder).is_ok_and(|segments| !segments.is_empty())
 }
 
 /// Takes a queue for this process, as long as the file lives; an error where somebody uses it.

@@ -82,9 +82,9 @@ pub(super) fn machine() -> MachineFacts {
     }
 }
 
-/// Returns one of two pairs that are made once for all tests.
+/// Returns one of three pairs that are made once for all tests.
 pub(super) async fn pair(which: usize) -> Pair {
-    static PAIRS: [OnceCell<Pair>; 2] = [const { OnceCell::const_new() }; 2];
+    static PAIRS: [OnceCell<Pair>; 3] = [const { OnceCell::const_new() }; 3];
     let made = PAIRS[which].get_or_init(async || make_pair("workspace", Uuid::nil()).await.unwrap()).await;
     made.clone()
 }

@@ -110,17 +110,18 @@ impl Disk {
         // A journal keeps the order of names; other disks do not.
         let ordered = chance.below(2) == 0;
         let mut upto = if ordered { chance.below(self.names.len() + 1) } else { 0 };
-        let (mut before, mut place) = (true, 0);
+        let (mut before, mut place, mut is_folder) = (true, 0, false);
         for one in &self.names {
             let more = upto > 0;
             upto = upto.saturating_sub(1);
             let maybe = match (one.with_the_one_before, ordered) {
-                // One step within a folder; from one to another both names may be there for a while.
-                (true, _) => before && (one.folder == place || ordered || chance.below(2) == 0),
+                // One step within a folder, and for a folder; a file's from one to another may have both names for a while.
+                (true, _) => before && (one.folder == place || is_folder || ordered || chance.below(2) == 0),
                 (false, true) => more,
                 (false, false) => chance.below(2) == 0,
             };
             (before, place) = (one.sure || maybe, one.folder);
+            is_folder = one.node.is_some_and(|node| self.folders.contains_key(&node));
             match (before, one.node) {
                 (false, _) => {}
                 (true, Some(node)) => drop(tree.insert((one.folder, &one.name), node)),

@@ -85,6 +85,46 @@ async fn a_crash_at_any_step_of_a_renewal_leaves_a_pair_that_belongs_together() 
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn wherever_the_power_is_cut_a_pair_that_belongs_together_is_left_and_the_new_one_after_a_commit() {
+    let (first, second, third) = (identity().await, pair(1).await, pair(2).await);
+    for chance in 0..40 {
+        let state = tempfile::tempdir().unwrap();
+        let folder = IdentityFolder::new(state.path(), WORKSPACE);
+        let recording = crate::durable::double::record(state.path());
+        folder.save(&first).unwrap();
+        let saved = recording.done();
+        folder.propose(&second).unwrap();
+        let proposed = recording.done();
+        folder.commit().unwrap();
+        let committed = recording.done();
+        folder.propose(&third).unwrap();
+        let again = recording.done();
+        folder.withdraw().unwrap();
+        for after in 0..=recording.done() {
+            let crashed = tempfile::tempdir().unwrap();
+            recording.crash(after, chance, crashed.path());
+            let found = IdentityFolder::new(crashed.path(), WORKSPACE).load();
+            let found = found.unwrap_or_else(|error| panic!("{after} {chance}: {error}"));
+            let found = found.map(|stored| (stored.identity.agent_id, stored.identity.pair, stored.pending));
+            let of =
+                |pair: &Pair, pending: Option<&Pair>| Some((first.agent_id, pair.clone(), pending.cloned()));
+            let may_be = match after {
+                _ if after < saved => vec![None, of(&first.pair, None)],
+                _ if after == saved => vec![of(&first.pair, None)],
+                _ if after < proposed => vec![of(&first.pair, None), of(&first.pair, Some(&second))],
+                _ if after == proposed => vec![of(&first.pair, Some(&second))],
+                _ if after < committed => vec![of(&first.pair, Some(&second)), of(&second, None)],
+                _ if after == committed => vec![of(&second, None)],
+                _ if after == again => vec![of(&second, Some(&third))],
+                _ => vec![of(&second, None), of(&second, Some(&third))],
+            };
+            assert!(may_be.contains(&found), "{after} of {saved} {proposed} {committed} {again}, {chance}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_is_named() {
     let state = tempfile::tempdir().unwrap();
