@@ -66,19 +66,6 @@ fn doubled(trial: &Trial) -> (u64, u64) {
     (doubled("Syslog", "t"), doubled("App_CL", "f"))
 }
 
-/// Waits until the agent's position in the file is on the disk.
-async fn until_saved(trial: &Trial) {
-    let length = std::fs::metadata(trial.log("app.log")).expect("our own file").len();
-    let (file, text) =
-        (trial.home.path().join("state/positions/files.app.json"), format!("\"position\":{length},"));
-    patiently("the position is saved", async {
-        while !std::fs::read_to_string(&file).is_ok_and(|saved| saved.contains(&text)) {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    })
-    .await;
-}
-
 async fn hold<'a>(loads: &'a [Load; 2]) -> [MutexGuard<'a, ()>; 2] {
     [loads[0].hold().await, loads[1].hold().await]
 }
@@ -166,7 +153,7 @@ async fn a_kill_while_nothing_is_on_its_way_loses_and_doubles_nothing() {
                 (status.workspace(0)["queue_records"] == wanted).then_some(())
             })
             .await;
-        until_saved(&trial).await;
+        trial.until_saved("app.log").await;
         agent.kill9().await;
         if away {
             trial.start_gateway().await;

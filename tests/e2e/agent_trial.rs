@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use end_to_end::agent::Agent;
 use end_to_end::agent::AgentHome;
@@ -216,6 +217,19 @@ impl Trial {
         let numbers = numbers(&self.fake.rows(self.id(number), table), series);
         let disorder = numbers.windows(2).find(|pair| pair[0] >= pair[1]);
         assert_eq!(disorder, None, "workspace {number}, {series}: out of order");
+    }
+
+    /// Waits until the agent has its position at the end of a log of the source `app` on the disk.
+    pub(crate) async fn until_saved(&self, log: &str) {
+        let length = std::fs::metadata(self.log(log)).expect("our own file").len();
+        let (file, text) =
+            (self.home.path().join("state/positions/files.app.json"), format!("\"position\":{length},"));
+        patiently("the position is saved", async {
+            while !std::fs::read_to_string(&file).is_ok_and(|saved| saved.contains(&text)) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
     }
 
     /// Waits for an Operation row with this key, and returns it.
